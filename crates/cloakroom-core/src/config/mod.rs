@@ -1,0 +1,1 @@
+//! The configuration file, `cloakroom.yaml`: its types, its defaults and its mistakes.

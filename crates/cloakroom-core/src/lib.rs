@@ -1,0 +1,11 @@
+//! Cloakroom's decisions, and nothing else.
+//!
+//! Everything here is a function of its arguments: no I/O, no clock, no randomness. The engine loads facts,
+//! asks this crate what follows from them, and carries out the answer.
+
+pub mod config;
+pub mod id;
+pub mod pattern;
+pub mod secret;
+pub mod time;
+pub mod verify;

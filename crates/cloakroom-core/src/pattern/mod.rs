@@ -1,0 +1,1 @@
+//! Event patterns: the filter language of EventBridge.
