@@ -3,11 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use crate::position::{Position, fingerprint};
+
+/// The first part of every event id, so that it is known for what it is wherever it turns up.
+const EVENT_ID_PREFIX: &str = "evt_";
+
 /// Everything but RFC 3986's unreserved characters is percent-encoded in a stream id.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The longest ordering key, in bytes. A DynamoDB partition key holds 2,048 bytes, and a key may triple when encoded.
 pub const KEY_MAX_BYTES: usize = 512;
@@ -85,7 +96,10 @@ pub struct StreamId {
 impl StreamId {
     /// The stream of `key` in `source`.
     pub fn new(source: impl Into<SourceName>, key: impl Into<Key>) -> Self {
-        Self { source: source.into(), key: key.into() }
+        Self {
+            source: source.into(),
+            key: key.into(),
+        }
     }
 
     /// Reads `{source}/{percent-encoded key}`. `None` when it is not of that form.
@@ -104,7 +118,12 @@ impl StreamId {
 /// `{source}/{key}` with the key percent-encoded: the form of receipts, paths and bodies.
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.source, utf8_percent_encode(self.key.as_str(), RESERVED))
+        write!(
+            f,
+            "{}/{}",
+            self.source,
+            utf8_percent_encode(self.key.as_str(), RESERVED)
+        )
     }
 }
 
@@ -112,6 +131,45 @@ impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+impl EventId {
+    /// The id of the event at `position`: it leads back to the ledger entry without any index. It is the base64url of
+    /// `{source}\n{key}\n{position without leading zeros}`.
+    pub fn of(stream: &StreamId, position: &Position) -> Self {
+        let place = format!("{}\n{}\n{}", stream.source, stream.key, position.compact());
+        Self(format!("{EVENT_ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(place)).into())
+    }
+
+    /// The id of a quarantined webhook: a function of its identity, so that a retry finds it. It has no position, and
+    /// keeps this id when it is released.
+    pub fn quarantined(source: &SourceName, identity: &Identity) -> Self {
+        let place = format!("{source}\n{}", fingerprint(identity));
+        Self(format!("{EVENT_ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(place)).into())
+    }
+
+    /// Where the event with this id is kept. `None` when Cloakroom never issued such an id.
+    pub fn place(&self) -> Option<Place> {
+        let encoded = self.0.strip_prefix(EVENT_ID_PREFIX)?;
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;
+        let (source, rest) = text.split_once('\n')?;
+        match rest.rsplit_once('\n') {
+            Some((key, position)) => Some(Place::Stream(
+                StreamId::new(source, key),
+                Position::expand(position)?,
+            )),
+            None => Some(Place::Quarantine(source.into())),
+        }
+    }
+}
+
+/// Where an event id leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// To a ledger entry.
+    Stream(StreamId, Position),
+    /// To a quarantined webhook of this source, under the id itself.
+    Quarantine(SourceName),
 }
 
 #[cfg(test)]
@@ -127,5 +185,25 @@ mod tests {
         assert_eq!(StreamId::new("shop", "a/b").to_string(), "shop/a%2Fb");
         assert_eq!(StreamId::parse("shop"), None);
         assert_eq!(StreamId::parse("shop/"), None);
+    }
+
+    #[test]
+    fn an_event_id_leads_to_its_place() {
+        for key in ["TR-42", "a\nb", "ż"] {
+            let stream = StreamId::new("shop", key);
+            for position in [
+                Position::dense(7),
+                Position::dense(0),
+                Position::after_head(None).unwrap(),
+            ] {
+                let id = EventId::of(&stream, &position);
+                assert_eq!(id.place(), Some(Place::Stream(stream.clone(), position)));
+            }
+        }
+        let quarantined = EventId::quarantined(&"shop".into(), &"evt-1".into());
+        assert_eq!(quarantined.place(), Some(Place::Quarantine("shop".into())));
+        for text in ["", "evt_", "evt_!", "evt_c2hvcA", "msg_1"] {
+            assert_eq!(EventId::from(text).place(), None, "{text}");
+        }
     }
 }

@@ -4,8 +4,13 @@
 //! asks this crate what follows from them, and carries out the answer.
 
 pub mod config;
+pub mod event;
+pub mod head;
 pub mod id;
+pub mod ordering;
 pub mod pattern;
+pub mod position;
+pub mod resequence;
 pub mod secret;
 pub mod time;
 pub mod verify;

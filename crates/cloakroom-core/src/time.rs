@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// An instant: microseconds since the Unix epoch. Never read from a clock here; see the engine's `Clock` port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
@@ -78,14 +80,20 @@ mod tests {
         let text = "2026-11-22T10:00:00.000123Z";
         let timestamp = Timestamp::parse_rfc3339(text).unwrap();
         assert_eq!(timestamp.to_string(), text);
-        assert_eq!(Timestamp::parse_rfc3339("2026-11-22T11:00:00.000123+01:00"), Some(timestamp));
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-11-22T11:00:00.000123+01:00"),
+            Some(timestamp)
+        );
     }
 
     #[test]
     fn arithmetic_saturates() {
         let end = Timestamp::from_micros(i64::MAX);
         assert_eq!(end.after(Duration::from_secs(1)), end);
-        assert_eq!(Timestamp::from_secs(1).since(Timestamp::from_secs(2)), Duration::ZERO);
+        assert_eq!(
+            Timestamp::from_secs(1).since(Timestamp::from_secs(2)),
+            Duration::ZERO
+        );
         assert_eq!(Timestamp::from_micros(-1).as_secs(), -1);
     }
 }
