@@ -1,0 +1,13 @@
+//! The ports: what the engine asks of the world. Each is a contract that every adapter keeps.
+
+mod claims;
+mod clock;
+mod ledger;
+mod sink;
+
+pub use claims::{ClaimError, ClaimHint, ClaimStore, PayloadStream, Reclaimed, References, Upload};
+pub use clock::{Clock, Entropy};
+pub use ledger::{
+    Conflict, Index, Ledger, LedgerError, Page, TRANSACTION_MAX, TransactError, Write,
+};
+pub use sink::{Outcome, Outgoing, Sink};

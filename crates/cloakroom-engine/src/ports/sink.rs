@@ -1,0 +1,57 @@
+//! The sink port: where a subscription's events go.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom_core::event::Event;
+
+/// Sends events of one stream to a consumer.
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// Sends `events` (one, or up to [`Sink::batch_max`] of one stream in order). `Delivered` settles all of them;
+    /// anything else means that none may count as settled, and that they will be sent again, from the first.
+    async fn send(&self, events: &[Outgoing]) -> Outcome;
+
+    /// The most events one call may take.
+    fn batch_max(&self) -> usize {
+        1
+    }
+
+    /// The longest one call may take before it answers by itself. A lease outlives it.
+    fn timeout(&self) -> Duration;
+}
+
+/// An event on its way to a consumer.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The ledger entry.
+    pub event: Event,
+    /// The payload, when it is small enough to travel inside the event.
+    pub inline: Option<Bytes>,
+    /// Where the payload can be fetched.
+    pub dataref: Option<String>,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The cursor's epoch: part of any deduplication id, so that a replay is not swallowed.
+    pub epoch: u64,
+}
+
+/// How a call to a sink ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The consumer has it, durably, as far as it says.
+    Delivered,
+    /// It did not work; try again.
+    Failed {
+        /// What happened, for operators. Never holds payload or secrets.
+        reason: String,
+        /// How long the consumer asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The consumer wants nothing any more (HTTP 410).
+    Gone {
+        /// What it said.
+        reason: String,
+    },
+}
