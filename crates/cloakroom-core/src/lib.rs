@@ -11,6 +11,7 @@ pub mod ordering;
 pub mod pattern;
 pub mod position;
 pub mod resequence;
+pub mod retry;
 pub mod secret;
 pub mod time;
 pub mod verify;
