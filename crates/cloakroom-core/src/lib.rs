@@ -7,5 +7,6 @@ pub mod config;
 pub mod id;
 pub mod pattern;
 pub mod secret;
+pub mod select;
 pub mod time;
 pub mod verify;
