@@ -97,6 +97,12 @@ fn scalars_and_their_exact_digits() {
     );
 }
 
+/// Some providers cut texts within a surrogate pair. That is valid JSON and no text, which matters only where it is selected.
+#[test]
+fn half_a_surrogate_pair_elsewhere_does_no_harm() {
+    check(r#"{"note": "\ud83d", "id": 1}"#, &[("/id", number("1"))]);
+}
+
 #[test]
 fn objects_and_arrays_are_no_scalars_and_are_still_looked_into() {
     check(
