@@ -13,5 +13,6 @@ pub mod position;
 pub mod resequence;
 pub mod retry;
 pub mod secret;
+pub mod select;
 pub mod time;
 pub mod verify;
