@@ -169,6 +169,9 @@ impl Reading<'_> {
 
 /// How to add a key that is missing, with the example of its documentation.
 fn add_key(path: &str, key: &str) -> Option<String> {
-    let example = Config::explain(&yaml::child(path, key))?.example?;
-    Some(format!("add it, e.g. `{key}: {example}`"))
+    let explained = Config::explain(&yaml::child(path, key))?;
+    Some(match explained.example {
+        Some(example) => format!("add it, e.g. `{key}: {example}`"),
+        None => format!("add `{key}: …`, {}", explained.type_name),
+    })
 }

@@ -277,7 +277,9 @@ impl fmt::Display for Explanation {
             self.type_name,
             if self.required { ", required" } else { "" }
         )?;
-        writeln!(f, "  {}", self.doc)?;
+        if !self.doc.is_empty() {
+            writeln!(f, "  {}", self.doc)?;
+        }
         if let Some(default) = &self.default {
             writeln!(f, "  default: {}", flat(default))?;
         }

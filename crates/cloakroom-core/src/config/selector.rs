@@ -31,11 +31,11 @@ impl FromStr for Selector {
             )
         };
         let Some((kind, rest)) = text.split_once(':') else {
-            return Err(wrong(if text.starts_with('/') {
-                format!("did you mean `body:{text}`?")
-            } else {
-                HINT.to_owned()
-            }));
+            let hint = match text.starts_with(['/', '$']) {
+                true => format!("did you mean `body:{}`?", likely_pointer(text)),
+                false => HINT.to_owned(),
+            };
+            return Err(wrong(hint));
         };
         match kind {
             "body" => check_pointer(text, rest)?,
@@ -61,13 +61,12 @@ impl FromStr for Selector {
 
 fn check_pointer(text: &str, pointer: &str) -> Result<(), Mistake> {
     if !pointer.starts_with('/') {
-        let meant = pointer.trim_start_matches(['$', '.']).replace('.', "/");
         return Err(Mistake::new(
             format!(
                 "{} is not a JSON Pointer: it does not begin with `/`",
                 echo(text)
             ),
-            format!("did you mean `body:/{meant}`?"),
+            format!("did you mean `body:{}`?", likely_pointer(pointer)),
         ));
     }
     let mut rest = pointer;
@@ -81,6 +80,14 @@ fn check_pointer(text: &str, pointer: &str) -> Result<(), Mistake> {
         }
     }
     Ok(())
+}
+
+/// The JSON Pointer that a path in another notation, such as `$.data.id`, was meant to be.
+fn likely_pointer(path: &str) -> String {
+    match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("/{}", path.trim_start_matches(['$', '.']).replace('.', "/")),
+    }
 }
 
 /// A character of an HTTP field name (RFC 9110).

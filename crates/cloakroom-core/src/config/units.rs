@@ -68,7 +68,7 @@ text_value!(
     TextSchema {
         format: "cloakroom-duration",
         pattern: "^[0-9]+ ?(ms|s|m|h|d)$",
-        examples: &["500ms", "30s", "10m", "30d"]
+        examples: &["30s", "10m", "30d", "500ms"]
     }
 );
 

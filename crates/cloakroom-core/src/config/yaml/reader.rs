@@ -13,6 +13,8 @@ use super::tree::{Node, Value};
 use super::{entry, join};
 use crate::config::diagnostic::{Mistake, did_you_mean, echo};
 
+const NOTHING_HINT: &str = "write a value, or remove the key for its default";
+
 /// Why a value could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct ReadError {
@@ -49,7 +51,7 @@ impl ReadError {
 
     fn wrong_type(expected: &str, found: &Value) -> Self {
         let hint = match (expected, found) {
-            (_, Value::Null) => Some("write a value, or remove the key for its default".to_owned()),
+            (_, Value::Null) => Some(NOTHING_HINT.to_owned()),
             ("a list", _) => Some("write it in brackets: `[…]`".to_owned()),
             ("text", Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) | Value::Bool(_)) => {
                 Some("put it in quotes".to_owned())
@@ -59,7 +61,7 @@ impl ReadError {
                 "write keys and values: `{ key: value }`, or indented on the lines below"
                     .to_owned(),
             ),
-            _ => None,
+            _ => Some(format!("write {expected}")),
         };
         Self::new(
             format!("expected {expected}, found {}", found.describe()),
@@ -100,11 +102,20 @@ impl de::Error for ReadError {
             Unexpected::Map => "a mapping",
             _ => "something else",
         };
-        Self::new(format!("expected {expected}, found {found}"), None)
+        let hint = match found {
+            "nothing" => NOTHING_HINT.to_owned(),
+            // `env: NAME` with a space is a mapping.
+            "a mapping" => format!("write {expected}, without a space after a colon, or in quotes"),
+            _ => format!("write {expected}"),
+        };
+        Self::new(format!("expected {expected}, found {found}"), Some(hint))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}"), None)
+        Self::new(
+            format!("expected {expected}"),
+            Some(format!("write {expected}")),
+        )
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -179,7 +190,10 @@ impl<'a> Reader<'a> {
             } else {
                 format!("to {most}")
             };
-            ReadError::new(format!("expected a whole number from {least} {most}"), None)
+            ReadError::new(
+                format!("expected a whole number from {least} {most}"),
+                Some("write a number in this range".to_owned()),
+            )
         };
         match self.node.value {
             Value::Unsigned(number) if number <= most => visitor.visit_u64(number),

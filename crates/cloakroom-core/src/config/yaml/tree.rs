@@ -178,7 +178,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<(Node, Places), Diagnostics
     };
     let root: Node = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| syntax_error(text, &error))?;
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
     let mut problems = Vec::new();
     inspect(&root, "", &lines, &mut problems);
     Diagnostics::check(problems)?;
@@ -275,6 +275,10 @@ fn syntax_error(text: &str, error: &Error) -> Diagnostics {
         Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => (
             "the document is too large or too deeply nested".to_owned(),
             "keep it small and flat",
+        ),
+        other if other.to_string().contains("anchor or alias") => (
+            "a `*` or `&` without quotes begins an alias or an anchor".to_owned(),
+            "put the text in quotes, e.g. `[\"*\"]`",
         ),
         Error::Message { msg, .. } => (lower_first(msg), SYNTAX_HINT),
         other => (lower_first(strip_place(&other.to_string())), SYNTAX_HINT),
