@@ -98,14 +98,8 @@ impl Appender {
         if let Some(receipt) = self.by_identity(source, draft).await? {
             return Ok(Some(receipt));
         }
-        let (Some(stream), Some(sequence)) = (stream_of(source, draft), parse_sequence(draft)) else { return Ok(None) };
-        let position = match &source.rule {
-            Rule::Dense { .. } => sequence.as_whole().map(Position::dense),
-            Rule::Sparse { .. } => Some(Position::sparse(&sequence, &draft.identity)),
-            Rule::Version => Some(Position::version(&sequence)),
-            Rule::Arrival => None,
-        };
-        let Some(position) = position else { return Ok(None) };
+        let own_place = stream_of(source, draft).zip(draft.own_position(&source.rule));
+        let Some((stream, position)) = own_place else { return Ok(None) };
         match self.ledger.get(&RecordKey::Event(stream, position)).await? {
             Some(Record::Event(event)) if event.identity == draft.identity => {
                 Ok(Some(self.duplicate(&event, draft).await?))
@@ -406,6 +400,17 @@ fn parse_sequence(draft: &Draft) -> Option<Sequence> {
 }
 
 impl Draft {
+    /// The position that follows from the event alone; `None` where acceptance decides, or without a usable sequence.
+    pub(crate) fn own_position(&self, rule: &Rule) -> Option<Position> {
+        let sequence = parse_sequence(self)?;
+        match rule {
+            Rule::Dense { .. } => sequence.as_whole().map(Position::dense),
+            Rule::Sparse { .. } => Some(Position::sparse(&sequence, &self.identity)),
+            Rule::Version => Some(Position::version(&sequence)),
+            Rule::Arrival => None,
+        }
+    }
+
     /// The ledger entry of this draft at `position`.
     pub(crate) fn event(&self, stream: StreamId, position: Position, late: Option<String>) -> Event {
         Event {

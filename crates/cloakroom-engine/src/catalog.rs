@@ -40,8 +40,8 @@ pub struct Source {
     pub ordering: String,
     /// Checks signatures.
     pub verifier: Verifier,
-    /// Finds the identity; the payload's hash where there is none.
-    pub id: Option<Selector>,
+    /// Find the identity, the first that finds something; the payload's hash where none does.
+    pub id: Vec<Selector>,
     /// Finds the ordering key.
     pub key: Selector,
     /// Finds the CloudEvents `type`; `cloakroom.<source>.received` where there is none.
