@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments: no I/O, no clock, no randomness. The engine loads facts,
 //! asks this crate what follows from them, and carries out the answer.
 
+pub mod cloudevent;
 pub mod config;
 pub mod event;
 pub mod head;
