@@ -14,7 +14,8 @@ use cloakroom_core::time::Timestamp;
 use crate::catalog::Source;
 use crate::ports::{Clock, Conflict, Ledger, LedgerError, TransactError, Write};
 use crate::record::{
-    HeadRecord, IdentityPlace, IdentityRecord, Key as RecordKey, Note, Quarantined, Record, Superseded,
+    HeadRecord, IdentityPlace, IdentityRecord, Key as RecordKey, Note, Quarantined, Record,
+    Superseded,
 };
 
 /// How often an append starts over when other appends to the same stream keep winning.
@@ -22,23 +23,23 @@ const ATTEMPTS_MAX: usize = 64;
 
 /// A verified webhook on its way into the ledger. Its payload is durable.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// What makes it itself.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// The ordering key, if one was found.
-    pub key: Option<Key>,
+    pub(crate) key: Option<Key>,
     /// What the order selector found, as the provider wrote it.
-    pub sequence: Option<String>,
+    pub(crate) sequence: Option<String>,
     /// The CloudEvents `type`.
-    pub event_type: String,
+    pub(crate) event_type: String,
     /// When it happened, as the provider told.
-    pub time: Option<Timestamp>,
+    pub(crate) time: Option<Timestamp>,
     /// The `traceparent` header it came with.
-    pub traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
     /// Its payload.
-    pub payload: Payload,
+    pub(crate) payload: Payload,
     /// When it was accepted.
-    pub recorded: Timestamp,
+    pub(crate) recorded: Timestamp,
 }
 
 /// What became of a webhook: the provider's receipt.
@@ -84,22 +85,34 @@ enum Round {
 impl Appender {
     /// Appends `draft`, or finds what was appended before. Safe to repeat: a second call with the same identity answers
     /// `Duplicate`.
-    pub(crate) async fn append(&self, source: &Source, draft: &Draft) -> Result<Receipt, LedgerError> {
+    pub(crate) async fn append(
+        &self,
+        source: &Source,
+        draft: &Draft,
+    ) -> Result<Receipt, LedgerError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Round::Done(receipt) = self.round(source, draft).await? {
                 return Ok(receipt);
             }
         }
-        Err(LedgerError::Unavailable("too many appends to one stream at once".into()))
+        Err(LedgerError::Unavailable(
+            "too many appends to one stream at once".into(),
+        ))
     }
 
     /// The first receipt of this identity, if it is known without trying to append.
-    pub(crate) async fn find(&self, source: &Source, draft: &Draft) -> Result<Option<Receipt>, LedgerError> {
+    pub(crate) async fn find(
+        &self,
+        source: &Source,
+        draft: &Draft,
+    ) -> Result<Option<Receipt>, LedgerError> {
         if let Some(receipt) = self.by_identity(source, draft).await? {
             return Ok(Some(receipt));
         }
         let own_place = stream_of(source, draft).zip(draft.own_position(&source.rule));
-        let Some((stream, position)) = own_place else { return Ok(None) };
+        let Some((stream, position)) = own_place else {
+            return Ok(None);
+        };
         match self.ledger.get(&RecordKey::Event(stream, position)).await? {
             Some(Record::Event(event)) if event.identity == draft.identity => {
                 Ok(Some(self.duplicate(&event, draft).await?))
@@ -113,38 +126,79 @@ impl Appender {
             return Ok(Round::Done(receipt));
         }
         let Some(stream) = stream_of(source, draft) else {
-            return self.quarantine(source, draft, None, Reason::MissingKey, "no usable key was found").await;
+            return self
+                .quarantine(
+                    source,
+                    draft,
+                    None,
+                    Reason::MissingKey,
+                    "no usable key was found",
+                )
+                .await;
         };
         let sequence = parse_sequence(draft);
         if let (Some(text), None) = (&draft.sequence, &sequence)
             && source.rule != Rule::Arrival
         {
             let detail = format!("{text:?} is neither a number nor a timestamp");
-            return self.quarantine(source, draft, Some(stream), Reason::BadSequence, &detail).await;
+            return self
+                .quarantine(source, draft, Some(stream), Reason::BadSequence, &detail)
+                .await;
         }
         let head = self.head(&stream, &source.rule).await?;
-        match source.rule.place(&head.head, sequence.as_ref(), &draft.identity, self.clock.now()) {
-            Placement::At { position, guard } => self.create(source, draft, stream, position, guard).await,
+        match source.rule.place(
+            &head.head,
+            sequence.as_ref(),
+            &draft.identity,
+            self.clock.now(),
+        ) {
+            Placement::At { position, guard } => {
+                self.create(source, draft, stream, position, guard).await
+            }
             Placement::Late => self.late(source, draft, stream, &head).await,
-            Placement::Superseded(position) => self.superseded(source, draft, stream, position).await,
+            Placement::Superseded(position) => {
+                self.superseded(source, draft, stream, position).await
+            }
             Placement::Quarantine(reason) => {
-                self.quarantine(source, draft, Some(stream), reason, "the number does not fit this stream").await
+                self.quarantine(
+                    source,
+                    draft,
+                    Some(stream),
+                    reason,
+                    "the number does not fit this stream",
+                )
+                .await
             }
         }
     }
 
     /// The head of `stream`, which is made before the stream's first event.
-    pub(crate) async fn head(&self, stream: &StreamId, rule: &Rule) -> Result<HeadRecord, LedgerError> {
+    pub(crate) async fn head(
+        &self,
+        stream: &StreamId,
+        rule: &Rule,
+    ) -> Result<HeadRecord, LedgerError> {
         let key = RecordKey::Head(stream.clone());
         if let Some(Record::Head(head)) = self.ledger.get(&key).await? {
             return Ok(head);
         }
-        let first = HeadRecord { stream: stream.clone(), head: rule.initial_head(), appended: 0, revision: 0 };
-        match self.ledger.transact(vec![Write::Create(Record::Head(first.clone()))]).await {
+        let first = HeadRecord {
+            stream: stream.clone(),
+            head: rule.initial_head(),
+            appended: 0,
+            revision: 0,
+        };
+        match self
+            .ledger
+            .transact(vec![Write::Create(Record::Head(first.clone()))])
+            .await
+        {
             Ok(()) => Ok(first),
             Err(TransactError::Conflict(conflict)) => match conflict.stored {
                 Some(Record::Head(head)) => Ok(head),
-                _ => Err(LedgerError::Corrupt(format!("the head of {stream} is no head"))),
+                _ => Err(LedgerError::Corrupt(format!(
+                    "the head of {stream} is no head"
+                ))),
             },
             Err(TransactError::Ledger(error)) => Err(error),
         }
@@ -163,18 +217,27 @@ impl Appender {
         let mut writes = vec![Write::Create(Record::Event(event))];
         match guard {
             Guard::None => {}
-            Guard::Base(number) => writes.push(Write::BaseAllows { stream: stream.clone(), number }),
-            Guard::Head => writes.push(Write::Admit { stream: stream.clone(), position: position.clone() }),
+            Guard::Base(number) => writes.push(Write::BaseAllows {
+                stream: stream.clone(),
+                number,
+            }),
+            Guard::Head => writes.push(Write::Admit {
+                stream: stream.clone(),
+                position: position.clone(),
+            }),
         }
         if !source.rule.position_is_identity() {
-            writes.push(Write::Create(Record::Identity(draft.placed(source, &stream, &position))));
+            writes.push(Write::Create(Record::Identity(
+                draft.placed(source, &stream, &position),
+            )));
         }
         match self.ledger.transact(writes).await {
             Ok(()) => Ok(Round::Done(Receipt::accepted(id, stream, position))),
             Err(TransactError::Conflict(conflict)) => match *conflict {
-                Conflict { write: 0, stored: Some(Record::Event(stored)) } => {
-                    self.taken(source, draft, stream, &stored).await
-                }
+                Conflict {
+                    write: 0,
+                    stored: Some(Record::Event(stored)),
+                } => self.taken(source, draft, stream, &stored).await,
                 // The head or the base moved, or the identity was recorded, while this append was under way. An arrival
                 // takes a fresh position; the others learn from the new head what they are.
                 _ if guard == Guard::Head && source.rule.position_is_identity() => {
@@ -200,7 +263,14 @@ impl Appender {
             }
             Body::Payload(_) => {
                 let detail = format!("event {} holds position {}", stored.id, stored.position);
-                self.quarantine(source, draft, Some(stream), Reason::SequenceConflict, &detail).await
+                self.quarantine(
+                    source,
+                    draft,
+                    Some(stream),
+                    Reason::SequenceConflict,
+                    &detail,
+                )
+                .await
             }
             Body::Gap { .. } | Body::Placeholder => {
                 let head = self.head(&stream, &source.rule).await?;
@@ -232,11 +302,14 @@ impl Appender {
         stream: StreamId,
         head: &HeadRecord,
     ) -> Result<Round, LedgerError> {
-        let sequence = parse_sequence(draft).map(|s| s.to_string()).unwrap_or_default();
+        let sequence = parse_sequence(draft)
+            .map(|s| s.to_string())
+            .unwrap_or_default();
         match source.rule.late_policy() {
             LatePolicy::Quarantine => {
                 let detail = format!("the stream has passed {sequence}");
-                self.quarantine(source, draft, Some(stream), Reason::Late, &detail).await
+                self.quarantine(source, draft, Some(stream), Reason::Late, &detail)
+                    .await
             }
             LatePolicy::Deliver => self.place_late(source, draft, stream, head, sequence).await,
         }
@@ -257,7 +330,10 @@ impl Appender {
             let id = event.id.clone();
             let writes = vec![
                 Write::Create(Record::Event(event)),
-                Write::Admit { stream: stream.clone(), position: position.clone() },
+                Write::Admit {
+                    stream: stream.clone(),
+                    position: position.clone(),
+                },
                 Write::Create(Record::Identity(draft.placed(source, &stream, &position))),
             ];
             match self.ledger.transact(writes).await {
@@ -269,7 +345,14 @@ impl Appender {
                 Err(TransactError::Ledger(error)) => return Err(error),
             }
         }
-        self.quarantine(source, draft, Some(stream), Reason::Late, "no place is left after the head").await
+        self.quarantine(
+            source,
+            draft,
+            Some(stream),
+            Reason::Late,
+            "no place is left after the head",
+        )
+        .await
     }
 
     /// Records an older version beside the events.
@@ -281,20 +364,31 @@ impl Appender {
         position: Position,
     ) -> Result<Round, LedgerError> {
         // A retry of a version long since released is a duplicate, not superseded: look at its own place first.
-        if let Some(Record::Event(stored)) =
-            self.ledger.get(&RecordKey::Event(stream.clone(), position.clone())).await?
+        if let Some(Record::Event(stored)) = self
+            .ledger
+            .get(&RecordKey::Event(stream.clone(), position.clone()))
+            .await?
         {
             return self.taken(source, draft, stream, &stored).await;
         }
         let event = draft.event(stream.clone(), position.clone(), None);
         let id = event.id.clone();
-        let record = Superseded { stream: stream.clone(), position: position.clone(), event: Some(event) };
-        match self.ledger.transact(vec![Write::Create(Record::Superseded(record))]).await {
+        let record = Superseded {
+            stream: stream.clone(),
+            position: position.clone(),
+            event: Some(event),
+        };
+        match self
+            .ledger
+            .transact(vec![Write::Create(Record::Superseded(record))])
+            .await
+        {
             Ok(()) => Ok(Round::Done(Receipt::accepted(id, stream, position))),
             Err(TransactError::Conflict(conflict)) => match conflict.stored {
-                Some(Record::Superseded(Superseded { event: Some(stored), .. })) => {
-                    self.taken(source, draft, stream, &stored).await
-                }
+                Some(Record::Superseded(Superseded {
+                    event: Some(stored),
+                    ..
+                })) => self.taken(source, draft, stream, &stored).await,
                 _ => Ok(Round::Again),
             },
             Err(TransactError::Ledger(error)) => Err(error),
@@ -327,7 +421,10 @@ impl Appender {
             revision: 0,
         };
         let identity = draft.identity_record(source, IdentityPlace::Quarantined(id.clone()));
-        let writes = vec![Write::Create(Record::Quarantined(record)), Write::Create(Record::Identity(identity))];
+        let writes = vec![
+            Write::Create(Record::Quarantined(record)),
+            Write::Create(Record::Identity(identity)),
+        ];
         match self.ledger.transact(writes).await {
             Ok(()) => Ok(Round::Done(Receipt {
                 id,
@@ -343,16 +440,26 @@ impl Appender {
     }
 
     /// What the identity record says, if there is one.
-    async fn by_identity(&self, source: &Source, draft: &Draft) -> Result<Option<Receipt>, LedgerError> {
+    async fn by_identity(
+        &self,
+        source: &Source,
+        draft: &Draft,
+    ) -> Result<Option<Receipt>, LedgerError> {
         let key = RecordKey::Identity(source.name.clone(), draft.identity.clone());
-        let Some(Record::Identity(record)) = self.ledger.get(&key).await? else { return Ok(None) };
+        let Some(Record::Identity(record)) = self.ledger.get(&key).await? else {
+            return Ok(None);
+        };
         let receipt = match record.place {
             IdentityPlace::Placed { stream, position } => {
                 let key = RecordKey::Event(stream.clone(), position.clone());
                 match self.ledger.get(&key).await? {
                     Some(Record::Event(event)) => self.duplicate(&event, draft).await?,
                     // Retention took the entry; the identity is still known.
-                    _ => Receipt::duplicate(EventId::of(&stream, &position), Some(stream), Some(position)),
+                    _ => Receipt::duplicate(
+                        EventId::of(&stream, &position),
+                        Some(stream),
+                        Some(position),
+                    ),
                 }
             }
             IdentityPlace::Quarantined(id) => {
@@ -372,9 +479,14 @@ impl Appender {
 
     /// The receipt of a duplicate of `first`. A payload that differs is noted beside the event.
     async fn duplicate(&self, first: &Event, draft: &Draft) -> Result<Receipt, LedgerError> {
-        let receipt =
-            Receipt::duplicate(first.id.clone(), Some(first.stream.clone()), Some(first.position.clone()));
-        let same = first.payload().is_some_and(|payload| payload.sha256 == draft.payload.sha256);
+        let receipt = Receipt::duplicate(
+            first.id.clone(),
+            Some(first.stream.clone()),
+            Some(first.position.clone()),
+        );
+        let same = first
+            .payload()
+            .is_some_and(|payload| payload.sha256 == draft.payload.sha256);
         if same {
             return Ok(receipt);
         }
@@ -384,15 +496,25 @@ impl Appender {
             sha256: draft.payload.sha256,
             recorded: draft.recorded,
         };
-        match self.ledger.transact(vec![Write::Create(Record::Note(note))]).await {
-            Ok(()) | Err(TransactError::Conflict(_)) => Ok(Receipt { differs: true, ..receipt }),
+        match self
+            .ledger
+            .transact(vec![Write::Create(Record::Note(note))])
+            .await
+        {
+            Ok(()) | Err(TransactError::Conflict(_)) => Ok(Receipt {
+                differs: true,
+                ..receipt
+            }),
             Err(TransactError::Ledger(error)) => Err(error),
         }
     }
 }
 
 fn stream_of(source: &Source, draft: &Draft) -> Option<StreamId> {
-    draft.key.clone().map(|key| StreamId { source: source.stream_source(), key })
+    draft.key.clone().map(|key| StreamId {
+        source: source.stream_source(),
+        key,
+    })
 }
 
 fn parse_sequence(draft: &Draft) -> Option<Sequence> {
@@ -412,7 +534,12 @@ impl Draft {
     }
 
     /// The ledger entry of this draft at `position`.
-    pub(crate) fn event(&self, stream: StreamId, position: Position, late: Option<String>) -> Event {
+    pub(crate) fn event(
+        &self,
+        stream: StreamId,
+        position: Position,
+        late: Option<String>,
+    ) -> Event {
         Event {
             id: EventId::of(&stream, &position),
             stream,
@@ -438,7 +565,10 @@ impl Draft {
     }
 
     fn placed(&self, source: &Source, stream: &StreamId, position: &Position) -> IdentityRecord {
-        let place = IdentityPlace::Placed { stream: stream.clone(), position: position.clone() };
+        let place = IdentityPlace::Placed {
+            stream: stream.clone(),
+            position: position.clone(),
+        };
         self.identity_record(source, place)
     }
 }
@@ -456,6 +586,13 @@ impl Receipt {
     }
 
     fn duplicate(id: EventId, stream: Option<StreamId>, position: Option<Position>) -> Self {
-        Self { id, stream, position, status: Status::Duplicate, reason: None, differs: false }
+        Self {
+            id,
+            stream,
+            position,
+            status: Status::Duplicate,
+            reason: None,
+            differs: false,
+        }
     }
 }

@@ -68,7 +68,10 @@ impl Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("rule", &self.rule).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
     }
 }
 
@@ -140,18 +143,28 @@ impl Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Subscription")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Catalog {
     /// Puts a catalog together.
-    pub fn new(sources: impl IntoIterator<Item = Source>, subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+    pub fn new(
+        sources: impl IntoIterator<Item = Source>,
+        subscriptions: impl IntoIterator<Item = Subscription>,
+    ) -> Self {
         let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
-        let subscriptions: BTreeMap<_, _> =
-            subscriptions.into_iter().map(|s| (s.name.clone(), Arc::new(s))).collect();
+        let subscriptions: BTreeMap<_, _> = subscriptions
+            .into_iter()
+            .map(|s| (s.name.clone(), Arc::new(s)))
+            .collect();
         Self {
-            by_stream_source: sources.iter().map(|s| (s.stream_source(), Arc::clone(s))).collect(),
+            by_stream_source: sources
+                .iter()
+                .map(|s| (s.stream_source(), Arc::clone(s)))
+                .collect(),
             sources: sources.into_iter().map(|s| (s.name.clone(), s)).collect(),
             has_state_subscribers: subscriptions.values().any(|s| s.listens_to_state()),
             subscriptions,
@@ -179,7 +192,10 @@ impl Catalog {
     }
 
     /// The subscriptions that events of `stream` concern.
-    pub fn subscribers<'a>(&'a self, stream: &'a StreamId) -> impl Iterator<Item = &'a Arc<Subscription>> {
+    pub fn subscribers<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> impl Iterator<Item = &'a Arc<Subscription>> {
         self.subscriptions.values().filter(|s| s.listens_to(stream))
     }
 
@@ -189,7 +205,9 @@ impl Catalog {
         if stream.source.as_str() == STATE_SOURCE {
             return Some(&Rule::Arrival);
         }
-        self.by_stream_source.get(&stream.source).map(|source| &source.rule)
+        self.by_stream_source
+            .get(&stream.source)
+            .map(|source| &source.rule)
     }
 
     /// Whether any subscription listens to state changes; otherwise none are recorded.
@@ -200,5 +218,8 @@ impl Catalog {
 
 /// The configured name in a stream's source name: without the generation.
 pub fn configured_name(source: &SourceName) -> &str {
-    source.as_str().split_once('@').map_or(source.as_str(), |(name, _)| name)
+    source
+        .as_str()
+        .split_once('@')
+        .map_or(source.as_str(), |(name, _)| name)
 }

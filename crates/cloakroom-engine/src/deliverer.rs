@@ -48,13 +48,27 @@ struct Drain<'a> {
 
 impl Shared {
     /// Sends everything of `stream` that is released and not settled. Sets a timer when there is something to wait for.
-    pub(crate) async fn deliver(&self, active: &Active, stream: &StreamId) -> Result<(), StoreError> {
-        let Route::Push(sink) = &active.config.route else { return Ok(()) };
+    pub(crate) async fn deliver(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        let Route::Push(sink) = &active.config.route else {
+            return Ok(());
+        };
         loop {
-            let Some(head) = self.released_up_to(stream).await? else { return Ok(()) };
+            let Some(head) = self.released_up_to(stream).await? else {
+                return Ok(());
+            };
             let cursor = self.cursor(active, stream).await?;
-            let settled = cursor.position.as_ref().is_some_and(|position| *position >= head);
-            if !active.is_enabled() || (settled && cursor.redrive.is_empty()) || !self.may_send(active, &cursor) {
+            let settled = cursor
+                .position
+                .as_ref()
+                .is_some_and(|position| *position >= head);
+            if !active.is_enabled()
+                || (settled && cursor.redrive.is_empty())
+                || !self.may_send(active, &cursor)
+            {
                 return Ok(());
             }
             let mut drain = Drain {
@@ -85,14 +99,20 @@ impl Shared {
             _ => self.foreign_lease(cursor, now),
         };
         if let Some(at) = wait_until {
-            self.timers.set(at, Due::Deliver(active.config.name.clone(), cursor.stream.clone()));
+            self.timers.set(
+                at,
+                Due::Deliver(active.config.name.clone(), cursor.stream.clone()),
+            );
         }
         wait_until.is_none()
     }
 
     /// Until when somebody else may move this cursor. An exclusive ledger knows no others: its lock is the lease.
     fn foreign_lease(&self, cursor: &Cursor, now: Timestamp) -> Option<Timestamp> {
-        let lease = cursor.lease.as_ref().filter(|_| !self.ledger.is_exclusive())?;
+        let lease = cursor
+            .lease
+            .as_ref()
+            .filter(|_| !self.ledger.is_exclusive())?;
         (lease.owner != self.owner && now < lease.until).then_some(lease.until)
     }
 }
@@ -104,7 +124,10 @@ impl Drain<'_> {
         }
         loop {
             let after = self.cursor.position.clone();
-            let steps = self.shared.steps(self.active, &self.cursor, after.as_ref(), head, PAGE).await?;
+            let steps = self
+                .shared
+                .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
+                .await?;
             if steps.is_empty() {
                 return self.save_rest().await;
             }
@@ -117,7 +140,8 @@ impl Drain<'_> {
                         self.note_jump(&event, jumped).await?;
                         batch.push(*event);
                         while batch.len() < self.sink.batch_max()
-                            && let Some(Step::Offer { event, .. }) = steps.next_if(|s| matches!(s, Step::Offer { .. }))
+                            && let Some(Step::Offer { event, .. }) =
+                                steps.next_if(|s| matches!(s, Step::Offer { .. }))
                         {
                             batch.push(*event);
                         }
@@ -146,10 +170,16 @@ impl Drain<'_> {
             let key = Key::Event(self.cursor.stream.clone(), position.clone());
             if let Some(Record::Event(event)) = self.shared.ledger.get(&key).await? {
                 let attempts = self.attempts();
-                match self.send(std::slice::from_ref(&event), attempts + 1).await? {
+                match self
+                    .send(std::slice::from_ref(&event), attempts + 1)
+                    .await?
+                {
                     Ok(Outcome::Delivered) => self.succeeded(&[event], attempts + 1).await?,
                     Ok(Outcome::Gone { reason }) => return self.gone(reason).await,
-                    Ok(Outcome::Failed { reason, retry_after }) => {
+                    Ok(Outcome::Failed {
+                        reason,
+                        retry_after,
+                    }) => {
                         let Some(wait) = self.next_wait(attempts + 1, retry_after) else {
                             self.cursor.redrive.remove(0);
                             self.bury(&event, attempts + 1, reason).await?;
@@ -181,13 +211,20 @@ impl Drain<'_> {
         };
         match outcome {
             Outcome::Delivered => {
-                let last = batch.last().expect("a batch is never empty").position.clone();
+                let last = batch
+                    .last()
+                    .expect("a batch is never empty")
+                    .position
+                    .clone();
                 self.succeeded(&batch, attempt).await?;
                 self.settle(last, batch.len());
                 Ok(Ok(()))
             }
             Outcome::Gone { reason } => self.gone(reason).await,
-            Outcome::Failed { reason, retry_after } => {
+            Outcome::Failed {
+                reason,
+                retry_after,
+            } => {
                 let first = &batch[0];
                 self.failed(first, attempt, &reason);
                 match self.next_wait(attempt, retry_after) {
@@ -198,7 +235,11 @@ impl Drain<'_> {
         }
     }
 
-    async fn send(&mut self, batch: &[Event], attempt: u32) -> Result<Result<Outcome, Stop>, StoreError> {
+    async fn send(
+        &mut self,
+        batch: &[Event],
+        attempt: u32,
+    ) -> Result<Result<Outcome, Stop>, StoreError> {
         if let Err(stop) = self.hold_lease().await? {
             return Ok(Err(stop));
         }
@@ -222,11 +263,20 @@ impl Drain<'_> {
         }
         let now = self.shared.clock.now();
         let enough = now.after(self.sink.timeout()).after(LEASE_MARGIN / 2);
-        if self.cursor.lease.as_ref().is_some_and(|l| l.owner == self.shared.owner && l.until > enough) {
+        if self
+            .cursor
+            .lease
+            .as_ref()
+            .is_some_and(|l| l.owner == self.shared.owner && l.until > enough)
+        {
             return Ok(Ok(()));
         }
         let until = now.after(self.sink.timeout()).after(LEASE_MARGIN);
-        self.cursor.lease = Some(Lease { owner: self.shared.owner.clone(), until, through: None });
+        self.cursor.lease = Some(Lease {
+            owner: self.shared.owner.clone(),
+            until,
+            through: None,
+        });
         self.save().await
     }
 
@@ -262,15 +312,17 @@ impl Drain<'_> {
             .increment(batch.len() as u64);
         let now = self.shared.clock.now();
         for event in batch {
-            histogram!("cloakroom_delivery_delay_seconds").record(now.since(event.recorded).as_secs_f64());
+            histogram!("cloakroom_delivery_delay_seconds")
+                .record(now.since(event.recorded).as_secs_f64());
         }
         if self.tells_state() {
-            self.changes.extend(batch.last().map(|event| StateChange::Succeeded {
-                subscription: name.clone(),
-                event: event.id.clone(),
-                stream: event.stream.clone(),
-                attempts,
-            }));
+            self.changes
+                .extend(batch.last().map(|event| StateChange::Succeeded {
+                    subscription: name.clone(),
+                    event: event.id.clone(),
+                    stream: event.stream.clone(),
+                    attempts,
+                }));
         }
         if self.cursor.epoch > 0 {
             self.unbury(batch).await?;
@@ -284,7 +336,10 @@ impl Drain<'_> {
             let name = self.active.config.name.clone();
             let key = Key::DeadLetter(name, event.stream.clone(), event.position.clone());
             if self.shared.ledger.get(&key).await?.is_some() {
-                self.with_move.push(Write::Delete { key, revision: None });
+                self.with_move.push(Write::Delete {
+                    key,
+                    revision: None,
+                });
             }
         }
         Ok(())
@@ -301,7 +356,10 @@ impl Drain<'_> {
     }
 
     fn next_wait(&self, failed: u32, retry_after: Option<Duration>) -> Option<Duration> {
-        self.active.config.retry.wait_after(failed, retry_after, self.shared.entropy.next())
+        self.active
+            .config
+            .retry
+            .wait_after(failed, retry_after, self.shared.entropy.next())
     }
 
     async fn retry_later(
@@ -321,7 +379,11 @@ impl Drain<'_> {
                 reason: reason.clone(),
             });
         }
-        self.cursor.state = CursorState::Retrying { attempts, retry_at, reason };
+        self.cursor.state = CursorState::Retrying {
+            attempts,
+            retry_at,
+            reason,
+        };
         if let Err(stop) = self.save().await? {
             return Ok(Err(stop));
         }
@@ -341,7 +403,11 @@ impl Drain<'_> {
             Exhausted::Park => {
                 self.aborted(event, attempts, &reason);
                 let since = self.shared.clock.now();
-                self.cursor.state = CursorState::Parked { attempts, since, reason };
+                self.cursor.state = CursorState::Parked {
+                    attempts,
+                    since,
+                    reason,
+                };
                 Ok(self.save().await?.and(Err(Stop::Waiting)))
             }
             Exhausted::DeadLetter => {
@@ -352,7 +418,12 @@ impl Drain<'_> {
         }
     }
 
-    async fn bury(&mut self, event: &Event, attempts: u32, reason: String) -> Result<(), StoreError> {
+    async fn bury(
+        &mut self,
+        event: &Event,
+        attempts: u32,
+        reason: String,
+    ) -> Result<(), StoreError> {
         self.aborted(event, attempts, &reason);
         self.cursor.state = CursorState::Active;
         let dead_letter = Record::DeadLetter(DeadLetter {
@@ -375,7 +446,13 @@ impl Drain<'_> {
         counter!("cloakroom_deliveries_total", "subscription" => subscription.to_string(), "outcome" => "aborted").increment(1);
         if self.tells_state() {
             let (event, stream) = (event.id.clone(), event.stream.clone());
-            self.changes.push(StateChange::Aborted { subscription, event, stream, attempts, reason: reason.to_owned() });
+            self.changes.push(StateChange::Aborted {
+                subscription,
+                event,
+                stream,
+                attempts,
+                reason: reason.to_owned(),
+            });
         }
     }
 
@@ -397,17 +474,27 @@ impl Drain<'_> {
     /// Writes what is settled, and gives the lease back.
     async fn save_rest(&mut self) -> Result<Result<(), Stop>, StoreError> {
         let leased = self.cursor.lease.take().is_some();
-        if self.unsaved > 0 || leased { self.save().await } else { Ok(Ok(())) }
+        if self.unsaved > 0 || leased {
+            self.save().await
+        } else {
+            Ok(Ok(()))
+        }
     }
 
     /// Writes the cursor with everything that belongs to its move, on condition that nobody else wrote it.
     async fn save(&mut self) -> Result<Result<(), Stop>, StoreError> {
         let before = self.cursor.revision;
-        let after = Cursor { revision: before + 1, ..self.cursor.clone() };
+        let after = Cursor {
+            revision: before + 1,
+            ..self.cursor.clone()
+        };
         loop {
             let mut writes = vec![match before {
                 0 => Write::Create(Record::Cursor(after.clone())),
-                revision => Write::Replace { record: Record::Cursor(after.clone()), revision },
+                revision => Write::Replace {
+                    record: Record::Cursor(after.clone()),
+                    revision,
+                },
             }];
             writes.extend(self.with_move.iter().cloned());
             let own = writes.len();

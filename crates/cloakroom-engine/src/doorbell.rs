@@ -29,8 +29,15 @@ enum Bell {
 
 impl<K: Hash + Eq + Clone> Doorbells<K> {
     pub(crate) fn new() -> Self {
-        let state = State { waiting: VecDeque::new(), known: HashMap::new(), closed: false };
-        Self { state: Mutex::new(state), rung: Notify::new() }
+        let state = State {
+            waiting: VecDeque::new(),
+            known: HashMap::new(),
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            rung: Notify::new(),
+        }
     }
 
     /// Asks for a look at `key`, after this call.

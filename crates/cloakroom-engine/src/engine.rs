@@ -20,7 +20,10 @@ use crate::doorbell::Doorbells;
 use crate::inspect::{Attention, EventStatus, Listing, StreamStatus};
 use crate::intake::{Budget, Intake, Refusal};
 use crate::operate::{OperateError, ReplayFrom};
-use crate::ports::{ClaimStore, Clock, Entropy, Ledger, LedgerError, Outgoing, PayloadStream, Reclaimed, TransactError, Write};
+use crate::ports::{
+    ClaimStore, Clock, Entropy, Ledger, LedgerError, Outgoing, PayloadStream, Reclaimed,
+    TransactError, Write,
+};
 use crate::pull::{Batch, Ready};
 use crate::record::{DeadLetter, Key, Quarantined, Record, SourceRecord, SubscriptionRecord};
 use crate::shared::{ClaimLinks, Settings, Settled, Shared, StoreError};
@@ -111,16 +114,31 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Starts the workers. Must be called within a Tokio runtime.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { catalog, settings, budget, ledger, claims, clock, entropy, links } = parts;
+        let Parts {
+            catalog,
+            settings,
+            budget,
+            ledger,
+            claims,
+            clock,
+            entropy,
+            links,
+        } = parts;
         for source in catalog.sources() {
             register_source(ledger.as_ref(), source).await?;
         }
         let mut active = BTreeMap::new();
         for subscription in catalog.subscriptions() {
             let record = register_subscription(ledger.as_ref(), subscription, clock.now()).await?;
-            active.insert(subscription.name.clone(), Arc::new(activate(Arc::clone(subscription), record)));
+            active.insert(
+                subscription.name.clone(),
+                Arc::new(activate(Arc::clone(subscription), record)),
+            );
         }
-        let appender = Appender { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock) };
+        let appender = Appender {
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+        };
         let shared = Arc::new(Shared {
             catalog,
             settings,
@@ -138,7 +156,11 @@ impl Engine {
             settled: Settled::default(),
             stop: CancellationToken::new(),
         });
-        let engine = Self { shared, budget: Arc::new(budget), tasks: TaskTracker::new() };
+        let engine = Self {
+            shared,
+            budget: Arc::new(budget),
+            tasks: TaskTracker::new(),
+        };
         engine.spawn_workers();
         Ok(engine)
     }
@@ -150,13 +172,21 @@ impl Engine {
                 while let Some(stream) = shared.resequence.next().await {
                     let outcome = shared.resequence(&stream).await;
                     shared.resequence.done(&stream);
-                    if shared.rest_after("resequencing", &stream, outcome.map_err(StoreError::from)).await {
+                    if shared
+                        .rest_after("resequencing", &stream, outcome.map_err(StoreError::from))
+                        .await
+                    {
                         shared.resequence.ring(stream);
                     }
                 }
             });
         }
-        for active in self.shared.active.values().filter(|active| matches!(active.config.route, Route::Push(_))) {
+        for active in self
+            .shared
+            .active
+            .values()
+            .filter(|active| matches!(active.config.route, Route::Push(_)))
+        {
             for _ in 0..DELIVERERS {
                 let (shared, active) = (Arc::clone(&self.shared), Arc::clone(active));
                 self.tasks.spawn(async move {
@@ -204,7 +234,12 @@ impl Engine {
 
     /// Whether everything that can be released and sent now is: nothing waits at a doorbell.
     pub fn is_idle(&self) -> bool {
-        self.shared.resequence.is_idle() && self.shared.active.values().all(|active| active.bells.is_idle())
+        self.shared.resequence.is_idle()
+            && self
+                .shared
+                .active
+                .values()
+                .all(|active| active.bells.is_idle())
     }
 
     /// Begins to take a webhook in. See [`Intake`].
@@ -224,7 +259,10 @@ impl Engine {
 
     /// Whether the ledger answers.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.shared.ledger.get(&Key::Source(SourceName::from("cloakroom"))).await?;
+        self.shared
+            .ledger
+            .get(&Key::Source(SourceName::from("cloakroom")))
+            .await?;
         Ok(())
     }
 
@@ -232,7 +270,11 @@ impl Engine {
     /// before any webhook is taken in.
     pub async fn reclaim_since(&self, after: Timestamp) -> Result<Reclaimed, StoreError> {
         let now = self.shared.clock.now();
-        Ok(self.shared.claims.reclaim(Some(after), now, self.shared.as_ref()).await?)
+        Ok(self
+            .shared
+            .claims
+            .reclaim(Some(after), now, self.shared.as_ref())
+            .await?)
     }
 
     /// An event and what became of it.
@@ -286,22 +328,39 @@ impl Engine {
     }
 
     /// Fetches events of a pull subscription; see [`Batch`].
-    pub async fn pull(&self, name: &SubscriptionName, max: usize, wait: Duration) -> Result<Batch, OperateError> {
+    pub async fn pull(
+        &self,
+        name: &SubscriptionName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Batch, OperateError> {
         let active = self.shared.active(name)?;
         if !matches!(active.config.route, Route::Pull { .. }) {
-            let text = format!("the events of subscription {name} are sent to its sink, not pulled");
+            let text =
+                format!("the events of subscription {name} are sent to its sink, not pulled");
             return Err(OperateError::NotPossible(text));
         }
         Ok(self.shared.pull(active, max, wait).await?)
     }
 
     /// Settles fetched events; how many were not settled before.
-    pub async fn acknowledge(&self, name: &SubscriptionName, ids: &[EventId]) -> Result<usize, OperateError> {
-        Ok(self.shared.acknowledge(self.shared.active(name)?, ids).await?)
+    pub async fn acknowledge(
+        &self,
+        name: &SubscriptionName,
+        ids: &[EventId],
+    ) -> Result<usize, OperateError> {
+        Ok(self
+            .shared
+            .acknowledge(self.shared.active(name)?, ids)
+            .await?)
     }
 
     /// Watches what is released for a subscription, from now on or after an event.
-    pub async fn tail(&self, name: &SubscriptionName, last: Option<&EventId>) -> Result<Tail, OperateError> {
+    pub async fn tail(
+        &self,
+        name: &SubscriptionName,
+        last: Option<&EventId>,
+    ) -> Result<Tail, OperateError> {
         self.shared.active(name)?;
         let active = Arc::clone(&self.shared.active[name]);
         Ok(Tail::start(Arc::clone(&self.shared), active, last).await?)
@@ -314,16 +373,26 @@ impl Engine {
         stream: Option<&StreamId>,
         from: &ReplayFrom,
     ) -> Result<usize, OperateError> {
-        self.shared.replay(self.shared.active(name)?, stream, from).await
+        self.shared
+            .replay(self.shared.active(name)?, stream, from)
+            .await
     }
 
     /// Tries a parked stream again at once.
-    pub async fn retry(&self, name: &SubscriptionName, stream: &StreamId) -> Result<(), OperateError> {
+    pub async fn retry(
+        &self,
+        name: &SubscriptionName,
+        stream: &StreamId,
+    ) -> Result<(), OperateError> {
         self.shared.retry(self.shared.active(name)?, stream).await
     }
 
     /// Passes the event that a parked stream stopped at over, on record.
-    pub async fn skip(&self, name: &SubscriptionName, stream: &StreamId) -> Result<EventId, OperateError> {
+    pub async fn skip(
+        &self,
+        name: &SubscriptionName,
+        stream: &StreamId,
+    ) -> Result<EventId, OperateError> {
         self.shared.skip(self.shared.active(name)?, stream).await
     }
 
@@ -334,7 +403,9 @@ impl Engine {
         stream: &StreamId,
         position: &Position,
     ) -> Result<(), OperateError> {
-        self.shared.redrive(self.shared.active(name)?, stream, position).await
+        self.shared
+            .redrive(self.shared.active(name)?, stream, position)
+            .await
     }
 
     /// Passes the gap a stream waits at over, whatever the policy says; the range.
@@ -365,7 +436,11 @@ impl Engine {
     /// Why a subscription gets nothing, if it is switched off by a 410.
     pub fn disabled_reason(&self, name: &SubscriptionName) -> Option<String> {
         let active = self.shared.active.get(name)?;
-        active.disabled.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        active
+            .disabled
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// The payload of an event, or a part of it.
@@ -374,13 +449,17 @@ impl Engine {
         id: &EventId,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<Option<(cloakroom_core::event::Payload, PayloadStream)>, StoreError> {
-        let Some(status) = self.shared.event_status(id).await? else { return Ok(None) };
+        let Some(status) = self.shared.event_status(id).await? else {
+            return Ok(None);
+        };
         let payload = match (status.event, status.quarantined) {
             (Some(event), _) => event.payload().cloned(),
             (None, Some(quarantined)) => Some(quarantined.payload),
             (None, None) => None,
         };
-        let Some(payload) = payload else { return Ok(None) };
+        let Some(payload) = payload else {
+            return Ok(None);
+        };
         let stream: PayloadStream = match (&payload.claim, &payload.inline) {
             (Some(claim), _) => self.shared.claims.read(claim, range).await?,
             (None, Some(inline)) => Box::pin(futures::stream::iter([Ok(slice(inline, range))])),
@@ -391,14 +470,21 @@ impl Engine {
 }
 
 fn slice(bytes: &Bytes, range: Option<std::ops::Range<u64>>) -> Bytes {
-    let Some(range) = range else { return bytes.clone() };
+    let Some(range) = range else {
+        return bytes.clone();
+    };
     let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
     bytes.slice(clip(range.start)..clip(range.end).max(clip(range.start)))
 }
 
 impl Shared {
     /// Waits a while after a store failed; whether to try again.
-    async fn rest_after(&self, what: &str, stream: &StreamId, outcome: Result<(), StoreError>) -> bool {
+    async fn rest_after(
+        &self,
+        what: &str,
+        stream: &StreamId,
+        outcome: Result<(), StoreError>,
+    ) -> bool {
         let Err(error) = outcome else { return false };
         tracing::error!(%stream, %error, "{what} failed");
         metrics::counter!("cloakroom_store_errors_total").increment(1);
@@ -411,7 +497,9 @@ impl Shared {
     async fn sweep_for_ever(&self) {
         while let Err(error) = self.recall_timers().await {
             tracing::error!(%error, "the timers could not be read");
-            self.clock.sleep_until(self.clock.now().after(STORE_REST)).await;
+            self.clock
+                .sleep_until(self.clock.now().after(STORE_REST))
+                .await;
         }
         let mut sweep = Sweep::default();
         let mut slices: u32 = 0;
@@ -429,7 +517,9 @@ impl Shared {
                 }
             }
             if been_round {
-                self.clock.sleep_until(self.clock.now().after(SWEEP_REST)).await;
+                self.clock
+                    .sleep_until(self.clock.now().after(SWEEP_REST))
+                    .await;
             } else {
                 tokio::task::yield_now().await;
             }
@@ -453,12 +543,23 @@ async fn register_subscription(
     subscription: &Subscription,
     now: Timestamp,
 ) -> Result<SubscriptionRecord, LedgerError> {
-    let first = SubscriptionRecord { name: subscription.name.clone(), since: now, disabled: None, revision: 0 };
-    match ledger.transact(vec![Write::Create(Record::Subscription(first.clone()))]).await {
+    let first = SubscriptionRecord {
+        name: subscription.name.clone(),
+        since: now,
+        disabled: None,
+        revision: 0,
+    };
+    match ledger
+        .transact(vec![Write::Create(Record::Subscription(first.clone()))])
+        .await
+    {
         Ok(()) => Ok(first),
         Err(TransactError::Conflict(conflict)) => match conflict.stored {
             Some(Record::Subscription(stored)) => Ok(stored),
-            _ => Err(LedgerError::Corrupt(format!("the record of subscription {} is none", subscription.name))),
+            _ => Err(LedgerError::Corrupt(format!(
+                "the record of subscription {} is none",
+                subscription.name
+            ))),
         },
         Err(TransactError::Ledger(error)) => Err(error),
     }
@@ -486,12 +587,20 @@ async fn register_source(ledger: &dyn Ledger, source: &Source) -> Result<(), Sta
                     after: source.generation,
                 });
             }
-            Some(stored) if source.generation == stored.generation && source.ordering == stored.ordering => {
+            Some(stored)
+                if source.generation == stored.generation && source.ordering == stored.ordering =>
+            {
                 return Ok(());
             }
             Some(stored) if source.generation > stored.generation => {
                 let revision = stored.revision;
-                Write::Replace { record: Record::Source(SourceRecord { revision: revision + 1, ..record }), revision }
+                Write::Replace {
+                    record: Record::Source(SourceRecord {
+                        revision: revision + 1,
+                        ..record
+                    }),
+                    revision,
+                }
             }
             Some(stored) => {
                 return Err(StartError::OrderingChanged {

@@ -8,7 +8,8 @@ use cloakroom_core::time::Timestamp;
 
 use crate::ports::{Index, Outgoing, Page};
 use crate::record::{
-    AttentionKind, Cursor, CursorState, DeadLetter, HeadRecord, Key, Note, Quarantined, Record, Superseded,
+    AttentionKind, Cursor, CursorState, DeadLetter, HeadRecord, Key, Note, Quarantined, Record,
+    Superseded,
 };
 use crate::shared::{Active, Shared, StoreError};
 
@@ -87,11 +88,18 @@ pub struct Listing<T> {
 
 impl Shared {
     /// An event by its id, and what became of it.
-    pub(crate) async fn event_status(&self, id: &EventId) -> Result<Option<EventStatus>, StoreError> {
+    pub(crate) async fn event_status(
+        &self,
+        id: &EventId,
+    ) -> Result<Option<EventStatus>, StoreError> {
         let quarantined = match id.place() {
             None => return Ok(None),
             Some(Place::Stream(..)) => None,
-            Some(Place::Quarantine(source)) => match self.ledger.get(&Key::Quarantined(source, id.clone())).await? {
+            Some(Place::Quarantine(source)) => match self
+                .ledger
+                .get(&Key::Quarantined(source, id.clone()))
+                .await?
+            {
                 Some(Record::Quarantined(record)) => Some(record),
                 _ => return Ok(None),
             },
@@ -106,11 +114,20 @@ impl Shared {
             };
             return Ok(unplaced.quarantined.is_some().then_some(unplaced));
         };
-        let superseded = self.ledger.get(&Key::Superseded(stream.clone(), position.clone())).await?;
-        let event = match self.ledger.get(&Key::Event(stream.clone(), position.clone())).await? {
+        let superseded = self
+            .ledger
+            .get(&Key::Superseded(stream.clone(), position.clone()))
+            .await?;
+        let event = match self
+            .ledger
+            .get(&Key::Event(stream.clone(), position.clone()))
+            .await?
+        {
             Some(Record::Event(event)) => event,
             _ => match &superseded {
-                Some(Record::Superseded(Superseded { event: Some(event), .. })) => event.clone(),
+                Some(Record::Superseded(Superseded {
+                    event: Some(event), ..
+                })) => event.clone(),
                 _ => return Ok(None),
             },
         };
@@ -121,22 +138,39 @@ impl Shared {
             _ => EventState::Pending,
         };
         let mut subscriptions = Vec::new();
-        for active in self.active.values().filter(|active| active.config.listens_to(&stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(&stream))
+        {
             if let Some(state) = self.delivery_state(active, &event).await? {
                 subscriptions.push((active.config.name.clone(), state));
             }
         }
-        let notes = self.ledger.list(&Index::Notes(stream, position), None, NOTES_MAX).await?;
+        let notes = self
+            .ledger
+            .list(&Index::Notes(stream, position), None, NOTES_MAX)
+            .await?;
         let note = |record| match record {
             Record::Note(note) => Some(note),
             _ => None,
         };
         let duplicates = notes.records.into_iter().filter_map(note).collect();
-        Ok(Some(EventStatus { event: Some(event), quarantined, state, subscriptions, duplicates }))
+        Ok(Some(EventStatus {
+            event: Some(event),
+            quarantined,
+            state,
+            subscriptions,
+            duplicates,
+        }))
     }
 
     /// `None` when the event is not for this subscription.
-    async fn delivery_state(&self, active: &Active, event: &Event) -> Result<Option<DeliveryState>, StoreError> {
+    async fn delivery_state(
+        &self,
+        active: &Active,
+        event: &Event,
+    ) -> Result<Option<DeliveryState>, StoreError> {
         let cursor = self.cursor(active, &event.stream).await?;
         let name = active.config.name.clone();
         if !self.is_for(active, &cursor, event).await? {
@@ -152,7 +186,11 @@ impl Shared {
         if cursor.acknowledged.contains(&event.position) {
             return Ok(Some(DeliveryState::Delivered));
         }
-        if cursor.position.as_ref().is_some_and(|settled| event.position <= *settled) {
+        if cursor
+            .position
+            .as_ref()
+            .is_some_and(|settled| event.position <= *settled)
+        {
             let jumped = self.jumped_over(active, event).await?;
             return Ok((!jumped).then_some(DeliveryState::Delivered));
         }
@@ -163,14 +201,21 @@ impl Shared {
             }
             CursorState::Active | CursorState::Retrying { .. } => false,
         };
-        Ok(Some(if is_next { DeliveryState::Parked } else { DeliveryState::Waiting }))
+        Ok(Some(if is_next {
+            DeliveryState::Parked
+        } else {
+            DeliveryState::Waiting
+        }))
     }
 
     async fn jumped_over(&self, active: &Active, event: &Event) -> Result<bool, StoreError> {
         let index = Index::Passed(active.config.name.clone(), event.stream.clone());
         let mut cursor = None;
         loop {
-            let page = self.ledger.list(&index, cursor.as_deref(), NOTES_MAX).await?;
+            let page = self
+                .ledger
+                .list(&index, cursor.as_deref(), NOTES_MAX)
+                .await?;
             for record in page.records {
                 if let Record::Passed(passed) = record
                     && event.position < passed.to
@@ -187,7 +232,10 @@ impl Shared {
     }
 
     /// A stream, with its gap as the core sees it now.
-    pub(crate) async fn stream_status(&self, stream: &StreamId) -> Result<Option<StreamStatus>, StoreError> {
+    pub(crate) async fn stream_status(
+        &self,
+        stream: &StreamId,
+    ) -> Result<Option<StreamStatus>, StoreError> {
         match self.ledger.get(&Key::Head(stream.clone())).await? {
             Some(Record::Head(head)) => Ok(Some(self.stream_with_cursors(head).await?)),
             _ => Ok(None),
@@ -196,13 +244,18 @@ impl Shared {
 
     async fn stream_with_cursors(&self, head: HeadRecord) -> Result<StreamStatus, StoreError> {
         let mut cursors = Vec::new();
-        for active in self.active.values().filter(|active| active.config.listens_to(&head.stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(&head.stream))
+        {
             cursors.push(self.cursor(active, &head.stream).await?);
         }
         let gap = match self.catalog.rule(&head.stream) {
-            Some(rule) if head.head.gap.is_some() => {
-                self.decide(rule, &head, self.clock.now()).await?.and_then(|decision| decision.head.gap)
-            }
+            Some(rule) if head.head.gap.is_some() => self
+                .decide(rule, &head, self.clock.now())
+                .await?
+                .and_then(|decision| decision.head.gap),
             _ => head.head.gap.clone(),
         };
         Ok(StreamStatus { head, gap, cursors })
@@ -218,8 +271,14 @@ impl Shared {
         let due = Timestamp::from_micros(i64::MAX);
         let index = match attention {
             None => Index::Heads(None),
-            Some(Attention::Stalled) => Index::Attention { kind: AttentionKind::Stalled, due },
-            Some(Attention::Parked) => Index::Attention { kind: AttentionKind::Parked, due },
+            Some(Attention::Stalled) => Index::Attention {
+                kind: AttentionKind::Stalled,
+                due,
+            },
+            Some(Attention::Parked) => Index::Attention {
+                kind: AttentionKind::Parked,
+                due,
+            },
         };
         let page = self.ledger.list(&index, cursor, limit).await?;
         let mut items: Vec<StreamStatus> = Vec::with_capacity(page.records.len());
@@ -238,7 +297,10 @@ impl Shared {
                 items.push(self.stream_with_cursors(head).await?);
             }
         }
-        Ok(Listing { items, next: page.next })
+        Ok(Listing {
+            items,
+            next: page.next,
+        })
     }
 
     /// The released events of a stream above `after`, in order, without placeholders.
@@ -248,12 +310,19 @@ impl Shared {
         after: Option<&Position>,
         limit: usize,
     ) -> Result<Option<Vec<Outgoing>>, StoreError> {
-        let Some(Record::Head(head)) = self.ledger.get(&Key::Head(stream.clone())).await? else { return Ok(None) };
+        let Some(Record::Head(head)) = self.ledger.get(&Key::Head(stream.clone())).await? else {
+            return Ok(None);
+        };
         let mut outgoing = Vec::new();
-        let Some(head) = head.head.position else { return Ok(Some(outgoing)) };
+        let Some(head) = head.head.position else {
+            return Ok(Some(outgoing));
+        };
         let mut after = after.cloned();
         while outgoing.len() < limit {
-            let events = self.ledger.events(stream, after.as_ref(), Some(&head), limit).await?;
+            let events = self
+                .ledger
+                .events(stream, after.as_ref(), Some(&head), limit)
+                .await?;
             let end = events.len() < limit;
             after = events.last().map(|event| event.position.clone()).or(after);
             for event in events {
@@ -279,7 +348,8 @@ impl Shared {
             Record::Quarantined(record) if record.resolution.is_none() => Some(record),
             _ => None,
         };
-        self.listing(&Index::Quarantine(source), cursor, limit, waiting).await
+        self.listing(&Index::Quarantine(source), cursor, limit, waiting)
+            .await
     }
 
     /// What subscriptions gave up on.
@@ -293,7 +363,8 @@ impl Shared {
             Record::DeadLetter(record) => Some(record),
             _ => None,
         };
-        self.listing(&Index::DeadLetters(subscription), cursor, limit, dead).await
+        self.listing(&Index::DeadLetters(subscription), cursor, limit, dead)
+            .await
     }
 
     /// A page of the records that `pick` wants, read on until it is full or the index ends.
@@ -307,11 +378,17 @@ impl Shared {
         let mut items = Vec::new();
         let mut cursor = cursor.map(ToOwned::to_owned);
         loop {
-            let Page { records, next } = self.ledger.list(index, cursor.as_deref(), limit - items.len()).await?;
+            let Page { records, next } = self
+                .ledger
+                .list(index, cursor.as_deref(), limit - items.len())
+                .await?;
             items.extend(records.into_iter().filter_map(&pick));
             cursor = next;
             if cursor.is_none() || items.len() >= limit {
-                return Ok(Listing { items, next: cursor });
+                return Ok(Listing {
+                    items,
+                    next: cursor,
+                });
             }
         }
     }

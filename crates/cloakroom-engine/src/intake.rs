@@ -50,7 +50,9 @@ pub enum Refusal {
     #[error("too many webhooks are under way: try again shortly")]
     Overloaded,
     /// It is stored, but its consumers did not have it in time; a retry is recognised and waits again.
-    #[error("the webhook is stored, but was not delivered to every consumer in time: send it again")]
+    #[error(
+        "the webhook is stored, but was not delivered to every consumer in time: send it again"
+    )]
     NotDelivered(Box<Receipt>),
     /// A store failed; nothing was acknowledged.
     #[error(transparent)]
@@ -82,7 +84,10 @@ impl Intake {
         source: &str,
         head: &RequestHead<'_>,
     ) -> Result<Self, Refusal> {
-        let source = shared.catalog.source(source).ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
+        let source = shared
+            .catalog
+            .source(source)
+            .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
         let recorded = shared.clock.now();
         Ok(Self {
@@ -107,7 +112,9 @@ impl Intake {
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Refusal> {
         self.size += chunk.len() as u64;
         if self.size > self.source.max_payload {
-            return Err(Refusal::TooLarge { max: self.source.max_payload });
+            return Err(Refusal::TooLarge {
+                max: self.source.max_payload,
+            });
         }
         self.verification.update(&chunk);
         self.hash.update(&chunk);
@@ -141,7 +148,17 @@ impl Intake {
     /// The body is complete: verifies it, keeps it, and answers once it is durable (and, if the source says so, once
     /// every consumer has it).
     pub async fn finish(self) -> Result<Receipt, Refusal> {
-        let Self { shared, source, verification, hash, size, body, fields, reservation, recorded } = self;
+        let Self {
+            shared,
+            source,
+            verification,
+            hash,
+            size,
+            body,
+            fields,
+            reservation,
+            recorded,
+        } = self;
         if let Err(rejection) = verification.finish() {
             if let Arriving::Stored(upload) = body {
                 upload.abort().await;
@@ -151,10 +168,16 @@ impl Intake {
         }
         let sha256 = Sha256(hash.finalize().into());
         let (found, content_type, traceparent) = match &body {
-            Arriving::Buffered(buffer) => fields.from_body(buffer),
-            Arriving::Stored(_) => fields.from_fed().await,
+            Arriving::Buffered(buffer) => fields.read_body(buffer),
+            Arriving::Stored(_) => fields.read_fed().await,
         };
-        let payload = Payload { content_type, size, sha256, claim: None, inline: None };
+        let payload = Payload {
+            content_type,
+            size,
+            sha256,
+            claim: None,
+            inline: None,
+        };
         let draft = draft(&source, found, traceparent, payload, recorded);
         let receipt = shared.keep(&source, draft, body).await?;
         drop(reservation);
@@ -184,10 +207,15 @@ fn draft(
 ) -> Draft {
     let usable = |key: &String| !key.is_empty() && key.len() <= KEY_MAX_BYTES;
     Draft {
-        identity: found.id.map_or_else(|| Identity::from(format!("sha256:{}", payload.sha256)), Identity::from),
+        identity: found.id.map_or_else(
+            || Identity::from(format!("sha256:{}", payload.sha256)),
+            Identity::from,
+        ),
         key: found.key.filter(usable).map(Key::from),
         sequence: found.at,
-        event_type: found.event_type.unwrap_or_else(|| format!("cloakroom.{}.received", source.name)),
+        event_type: found
+            .event_type
+            .unwrap_or_else(|| format!("cloakroom.{}.received", source.name)),
         time: found.time.as_deref().and_then(parse_time),
         traceparent,
         payload,
@@ -210,7 +238,12 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 
 impl Shared {
     /// Stores the payload, then appends the entry.
-    async fn keep(&self, source: &Source, mut draft: Draft, body: Arriving) -> Result<Receipt, StoreError> {
+    async fn keep(
+        &self,
+        source: &Source,
+        mut draft: Draft,
+        body: Arriving,
+    ) -> Result<Receipt, StoreError> {
         let hint = ClaimHint {
             source: source.name.clone(),
             identity: draft.identity.clone(),
@@ -223,7 +256,8 @@ impl Shared {
             Arriving::Buffered(body) => {
                 let body = body.freeze();
                 let ledger_only = draft.payload.size <= self.settings.ledger_only_max;
-                let travels = draft.payload.size <= self.settings.inline_max && !self.claims.is_local();
+                let travels =
+                    draft.payload.size <= self.settings.inline_max && !self.claims.is_local();
                 if !ledger_only {
                     draft.payload.claim = Some(self.claims.put(&hint, body.clone()).await?);
                 }
@@ -238,7 +272,8 @@ impl Shared {
                 let claim = upload.commit(&hint).await?;
                 draft.payload.claim = Some(claim.clone());
                 let receipt = self.appender.append(source, &draft).await?;
-                if receipt.status == Status::Duplicate && !self.is_referenced(&hint, &claim).await? {
+                if receipt.status == Status::Duplicate && !self.is_referenced(&hint, &claim).await?
+                {
                     self.claims.delete(&claim).await?;
                 }
                 Ok(receipt)
@@ -248,7 +283,10 @@ impl Shared {
 
     /// The id the event will have when its own place is free.
     fn foreseen_id(&self, source: &Source, draft: &Draft) -> Option<EventId> {
-        let stream = StreamId { source: source.stream_source(), key: draft.key.clone()? };
+        let stream = StreamId {
+            source: source.stream_source(),
+            key: draft.key.clone()?,
+        };
         let position = draft.own_position(&source.rule)?;
         Some(EventId::of(&stream, &position))
     }
@@ -277,7 +315,11 @@ impl Shared {
     }
 
     async fn is_settled(&self, stream: &StreamId, position: &Position) -> Result<bool, StoreError> {
-        for active in self.active.values().filter(|active| active.config.listens_to(stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(stream))
+        {
             let cursor = self.cursor(active, stream).await?;
             if cursor.position.is_none_or(|settled| settled < *position) {
                 return Ok(false);

@@ -30,6 +30,7 @@ mod resequencer;
 mod shared;
 mod state;
 mod sweeper;
+pub mod system;
 pub mod tail;
 mod timers;
 

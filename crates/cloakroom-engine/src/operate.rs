@@ -2,19 +2,17 @@
 //!
 //! Each is one transaction that raises the cursor's epoch, so that whatever a deliverer had begun before is void.
 
-use cloakroom_core::event::Body;
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
-use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, SubscriptionName};
+use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
 use cloakroom_core::ordering::{Placement, Reason};
 use cloakroom_core::position::{Position, Sequence};
 use cloakroom_core::time::Timestamp;
 
 use crate::append::Draft;
-use crate::feed::Step;
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
-    Cursor, CursorState, DeadLetter, HeadRecord, IdentityPlace, IdentityRecord, Key, Quarantined, Record, Resolution,
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution,
 };
 use crate::shared::{Active, Shared, StoreError};
 
@@ -62,7 +60,9 @@ impl Shared {
     ) -> Result<usize, OperateError> {
         if let Some(stream) = stream {
             if self.ledger.get(&Key::Head(stream.clone())).await?.is_none() {
-                return Err(OperateError::NotFound(format!("there is no stream {stream}")));
+                return Err(OperateError::NotFound(format!(
+                    "there is no stream {stream}"
+                )));
             }
             return Ok(usize::from(self.replay_stream(active, stream, from).await?));
         }
@@ -72,7 +72,10 @@ impl Shared {
         }
         let (mut replayed, mut cursor) = (0, None);
         loop {
-            let page = self.ledger.list(&Index::Heads(None), cursor.as_deref(), PAGE).await?;
+            let page = self
+                .ledger
+                .list(&Index::Heads(None), cursor.as_deref(), PAGE)
+                .await?;
             for record in page.records {
                 if let Record::Head(head) = record
                     && active.config.listens_to(&head.stream)
@@ -125,10 +128,17 @@ impl Shared {
         .await
     }
 
-    async fn first_since(&self, stream: &StreamId, time: Timestamp) -> Result<Option<Event>, LedgerError> {
+    async fn first_since(
+        &self,
+        stream: &StreamId,
+        time: Timestamp,
+    ) -> Result<Option<Event>, LedgerError> {
         let mut after = None;
         loop {
-            let page = self.ledger.events(stream, after.as_ref(), None, PAGE).await?;
+            let page = self
+                .ledger
+                .events(stream, after.as_ref(), None, PAGE)
+                .await?;
             let last = page.last().map(|event| event.position.clone());
             let full = page.len() == PAGE;
             if let Some(first) = page.into_iter().find(|event| event.recorded >= time) {
@@ -142,7 +152,11 @@ impl Shared {
     }
 
     /// Tries a parked (or waiting) stream again at once, with all its tries.
-    pub(crate) async fn retry(&self, active: &Active, stream: &StreamId) -> Result<(), OperateError> {
+    pub(crate) async fn retry(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<(), OperateError> {
         self.require_halted(active, stream).await?;
         self.change_cursor(active, stream, async |cursor: &mut Cursor| {
             cursor.state = CursorState::Active;
@@ -153,12 +167,18 @@ impl Shared {
     }
 
     /// Passes the event that a parked (or waiting) stream stopped at over, on record; the event's id.
-    pub(crate) async fn skip(&self, active: &Active, stream: &StreamId) -> Result<EventId, OperateError> {
+    pub(crate) async fn skip(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<EventId, OperateError> {
         self.require_halted(active, stream).await?;
         let mut skipped = None;
         self.change_cursor(active, stream, async |cursor: &mut Cursor| {
             let Some(event) = self.next_offer(active, cursor).await? else {
-                return Err(OperateError::NotPossible(format!("{stream} waits at no event")));
+                return Err(OperateError::NotPossible(format!(
+                    "{stream} waits at no event"
+                )));
             };
             let reason = match &cursor.state {
                 CursorState::Parked { reason, .. } | CursorState::Retrying { reason, .. } => {
@@ -179,55 +199,51 @@ impl Shared {
             cursor.position = Some(event.position.clone());
             cursor.state = CursorState::Active;
             skipped = Some(event.id);
-            Ok(Some(vec![self.upsert(Record::DeadLetter(dead_letter)).await?]))
+            Ok(Some(vec![
+                self.upsert(Record::DeadLetter(dead_letter)).await?,
+            ]))
         })
         .await?;
         skipped.ok_or_else(|| OperateError::NotPossible(format!("{stream} waits at no event")))
-    }
-
-    async fn next_offer(&self, active: &Active, cursor: &Cursor) -> Result<Option<Event>, StoreError> {
-        let Some(head) = self.released_up_to(&cursor.stream).await? else { return Ok(None) };
-        let mut after = cursor.position.clone();
-        loop {
-            let steps = self.steps(active, cursor, after.as_ref(), &head, PAGE).await?;
-            let Some(last) = steps.last() else { return Ok(None) };
-            after = Some(last.position().clone());
-            let offer = |step| match step {
-                Step::Offer { event, .. } => Some(*event),
-                Step::Pass(_) => None,
-            };
-            if let Some(event) = steps.into_iter().find_map(offer) {
-                return Ok(Some(event));
-            }
-        }
     }
 
     async fn require_halted(&self, active: &Active, stream: &StreamId) -> Result<(), OperateError> {
         let cursor = self.cursor(active, stream).await?;
         let name = &active.config.name;
         match cursor.state {
-            CursorState::Active if cursor.revision == 0 => {
-                Err(OperateError::NotFound(format!("subscription {name} has not begun a stream {stream}")))
-            }
-            CursorState::Active => {
-                Err(OperateError::NotPossible(format!("{stream} is neither parked nor waiting for a retry at {name}")))
-            }
+            CursorState::Active if cursor.revision == 0 => Err(OperateError::NotFound(format!(
+                "subscription {name} has not begun a stream {stream}"
+            ))),
+            CursorState::Active => Err(OperateError::NotPossible(format!(
+                "{stream} is neither parked nor waiting for a retry at {name}"
+            ))),
             CursorState::Retrying { .. } | CursorState::Parked { .. } => Ok(()),
         }
     }
 
     /// Sends a dead letter once more, before anything new in its stream.
-    pub(crate) async fn redrive(&self, active: &Active, stream: &StreamId, position: &Position) -> Result<(), OperateError> {
+    pub(crate) async fn redrive(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+        position: &Position,
+    ) -> Result<(), OperateError> {
         let key = Key::DeadLetter(active.config.name.clone(), stream.clone(), position.clone());
         self.change_cursor(active, stream, async |cursor: &mut Cursor| {
             let Some(record) = self.ledger.get(&key).await? else {
-                let text = format!("subscription {} has no such dead letter", active.config.name);
+                let text = format!(
+                    "subscription {} has no such dead letter",
+                    active.config.name
+                );
                 return Err(OperateError::NotFound(text));
             };
             cursor.redrive.push(position.clone());
             cursor.redrive.sort();
             cursor.redrive.dedup();
-            Ok(Some(vec![Write::Delete { key: key.clone(), revision: Some(record.revision()) }]))
+            Ok(Some(vec![Write::Delete {
+                key: key.clone(),
+                revision: Some(record.revision()),
+            }]))
         })
         .await?;
         Ok(())
@@ -244,7 +260,9 @@ impl Shared {
         loop {
             let before = self.cursor(active, stream).await?;
             let mut after = before.clone();
-            let Some(with) = change(&mut after).await? else { return Ok(false) };
+            let Some(with) = change(&mut after).await? else {
+                return Ok(false);
+            };
             after.epoch += 1;
             if self.store(&before, after, with).await? {
                 self.ring(active, stream.clone());
@@ -257,18 +275,38 @@ impl Shared {
     /// Starts to pass a gap over at once, whatever the policy says.
     pub(crate) async fn skip_gap(&self, stream: &StreamId) -> Result<(u64, u64), OperateError> {
         loop {
-            let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await? else {
-                return Err(OperateError::NotFound(format!("there is no stream {stream}")));
+            let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await?
+            else {
+                return Err(OperateError::NotFound(format!(
+                    "there is no stream {stream}"
+                )));
             };
             let Some(gap) = before.head.gap.clone() else {
-                return Err(OperateError::NotPossible(format!("{stream} waits at no gap")));
+                return Err(OperateError::NotPossible(format!(
+                    "{stream} waits at no gap"
+                )));
             };
             let range = (gap.from, gap.to);
-            let gap = Gap { skipping_from: Some(gap.skipping_from.unwrap_or(gap.from)), ..gap };
+            let gap = Gap {
+                skipping_from: Some(gap.skipping_from.unwrap_or(gap.from)),
+                ..gap
+            };
             let revision = before.revision;
-            let head = Head { gap: Some(gap), wake_at: None, ..before.head.clone() };
-            let record = Record::Head(HeadRecord { head, revision: revision + 1, ..before });
-            match self.ledger.transact(vec![Write::Replace { record, revision }]).await {
+            let head = Head {
+                gap: Some(gap),
+                wake_at: None,
+                ..before.head.clone()
+            };
+            let record = Record::Head(HeadRecord {
+                head,
+                revision: revision + 1,
+                ..before
+            });
+            match self
+                .ledger
+                .transact(vec![Write::Replace { record, revision }])
+                .await
+            {
                 Ok(()) => {
                     self.resequence.ring(stream.clone());
                     return Ok(range);
@@ -293,23 +331,40 @@ impl Shared {
                 OperateError::NotPossible(format!("source {name} is not configured any more"))
             })?;
             let stream = match (&key, &before.stream) {
-                (Some(key), _) => StreamId { source: source.stream_source(), key: key.clone() },
+                (Some(key), _) => StreamId {
+                    source: source.stream_source(),
+                    key: key.clone(),
+                },
                 (None, Some(stream)) => stream.clone(),
-                (None, None) => return Err(OperateError::NotPossible("it has no key: give one to release it".into())),
+                (None, None) => {
+                    return Err(OperateError::NotPossible(
+                        "it has no key: give one to release it".into(),
+                    ));
+                }
             };
             let text = sequence.clone().or_else(|| before.sequence.clone());
             let parsed = text.as_deref().and_then(Sequence::parse);
             let head = self.appender.head(&stream, &source.rule).await?;
-            let placement = source.rule.place(&head.head, parsed.as_ref(), &before.identity, self.clock.now());
+            let placement = source.rule.place(
+                &head.head,
+                parsed.as_ref(),
+                &before.identity,
+                self.clock.now(),
+            );
             let own_place = match placement {
                 Placement::At { position, .. } if !head.head.covers(&position) => Some(position),
                 Placement::Quarantine(Reason::MissingSequence | Reason::BadSequence) => {
-                    return Err(OperateError::NotPossible("it has no usable sequence: give one to release it".into()));
+                    return Err(OperateError::NotPossible(
+                        "it has no usable sequence: give one to release it".into(),
+                    ));
                 }
                 // What comes too late or into conflict is released after what was sent already.
                 _ => None,
             };
-            if let Some(released) = self.place_released(&before, &stream, own_place, &head, text).await? {
+            if let Some(released) = self
+                .place_released(&before, &stream, own_place, &head, text)
+                .await?
+            {
                 self.resequence.ring(stream);
                 return Ok(released);
             }
@@ -325,15 +380,27 @@ impl Shared {
         sequence: Option<String>,
     ) -> Result<Option<(StreamId, Position)>, OperateError> {
         let late = Position::after_head(head.head.position.as_ref());
-        let places = own_place.into_iter().chain(std::iter::successors(late, |last| Position::after_head(Some(last))));
+        let places = own_place
+            .into_iter()
+            .chain(std::iter::successors(late, |last| {
+                Position::after_head(Some(last))
+            }));
         for position in places {
-            let is_late = position.is_late().then(|| sequence.clone().unwrap_or_default());
+            let is_late = position
+                .is_late()
+                .then(|| sequence.clone().unwrap_or_default());
             let mut event = draft_of(before).event(stream.clone(), position.clone(), is_late);
             event.id = before.id.clone();
-            let released = Resolution::Released { stream: stream.clone(), position: position.clone() };
+            let released = Resolution::Released {
+                stream: stream.clone(),
+                position: position.clone(),
+            };
             let writes = vec![
                 Write::Create(Record::Event(event)),
-                Write::Admit { stream: stream.clone(), position: position.clone() },
+                Write::Admit {
+                    stream: stream.clone(),
+                    position: position.clone(),
+                },
                 resolve(before, released),
             ];
             match self.ledger.transact(writes).await {
@@ -343,15 +410,23 @@ impl Shared {
                 Err(TransactError::Ledger(error)) => return Err(error.into()),
             }
         }
-        Err(OperateError::NotPossible("no place is left after the head".into()))
+        Err(OperateError::NotPossible(
+            "no place is left after the head".into(),
+        ))
     }
 
     /// Keeps a quarantined webhook for the record only.
     pub(crate) async fn discard(&self, id: &EventId) -> Result<(), OperateError> {
         loop {
             let before = self.unresolved(id).await?;
-            let discarded = Resolution::Discarded { at: self.clock.now() };
-            match self.ledger.transact(vec![resolve(&before, discarded)]).await {
+            let discarded = Resolution::Discarded {
+                at: self.clock.now(),
+            };
+            match self
+                .ledger
+                .transact(vec![resolve(&before, discarded)])
+                .await
+            {
                 Ok(()) => return Ok(()),
                 Err(TransactError::Conflict(_)) => {}
                 Err(TransactError::Ledger(error)) => return Err(error.into()),
@@ -360,13 +435,24 @@ impl Shared {
     }
 
     async fn unresolved(&self, id: &EventId) -> Result<Quarantined, OperateError> {
-        let missing = || OperateError::NotFound(format!("nothing with the id {id} is in quarantine"));
-        let Some(cloakroom_core::id::Place::Quarantine(source)) = id.place() else { return Err(missing()) };
-        match self.ledger.get(&Key::Quarantined(source, id.clone())).await? {
+        let missing =
+            || OperateError::NotFound(format!("nothing with the id {id} is in quarantine"));
+        let Some(cloakroom_core::id::Place::Quarantine(source)) = id.place() else {
+            return Err(missing());
+        };
+        match self
+            .ledger
+            .get(&Key::Quarantined(source, id.clone()))
+            .await?
+        {
             Some(Record::Quarantined(record)) => match record.resolution {
                 None => Ok(record),
-                Some(Resolution::Released { .. }) => Err(OperateError::NotPossible(format!("{id} was released already"))),
-                Some(Resolution::Discarded { .. }) => Err(OperateError::NotPossible(format!("{id} was discarded already"))),
+                Some(Resolution::Released { .. }) => Err(OperateError::NotPossible(format!(
+                    "{id} was released already"
+                ))),
+                Some(Resolution::Discarded { .. }) => Err(OperateError::NotPossible(format!(
+                    "{id} was discarded already"
+                ))),
             },
             _ => Err(missing()),
         }
@@ -383,7 +469,10 @@ impl Shared {
         self.set_disabled(active, None).await?;
         let mut cursor = None;
         loop {
-            let page = self.ledger.list(&Index::Heads(None), cursor.as_deref(), PAGE).await?;
+            let page = self
+                .ledger
+                .list(&Index::Heads(None), cursor.as_deref(), PAGE)
+                .await?;
             for record in page.records {
                 if let Record::Head(head) = record
                     && active.config.listens_to(&head.stream)
@@ -398,20 +487,30 @@ impl Shared {
         }
     }
 
-    async fn set_disabled(&self, active: &Active, reason: Option<String>) -> Result<(), StoreError> {
+    async fn set_disabled(
+        &self,
+        active: &Active,
+        reason: Option<String>,
+    ) -> Result<(), StoreError> {
         let key = Key::Subscription(active.config.name.clone());
         while let Some(Record::Subscription(mut record)) = self.ledger.get(&key).await? {
             let revision = record.revision;
             record.disabled.clone_from(&reason);
             record.revision += 1;
-            let write = Write::Replace { record: Record::Subscription(record), revision };
+            let write = Write::Replace {
+                record: Record::Subscription(record),
+                revision,
+            };
             match self.ledger.transact(vec![write]).await {
                 Ok(()) => break,
                 Err(TransactError::Conflict(_)) => {}
                 Err(TransactError::Ledger(error)) => return Err(error.into()),
             }
         }
-        *active.disabled.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reason;
+        *active
+            .disabled
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = reason;
         Ok(())
     }
 
@@ -443,6 +542,13 @@ fn draft_of(record: &Quarantined) -> Draft {
 }
 
 fn resolve(before: &Quarantined, resolution: Resolution) -> Write {
-    let record = Quarantined { resolution: Some(resolution), revision: before.revision + 1, ..before.clone() };
-    Write::Replace { record: Record::Quarantined(record), revision: before.revision }
+    let record = Quarantined {
+        resolution: Some(resolution),
+        revision: before.revision + 1,
+        ..before.clone()
+    };
+    Write::Replace {
+        record: Record::Quarantined(record),
+        revision: before.revision,
+    }
 }

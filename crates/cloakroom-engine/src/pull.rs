@@ -61,8 +61,18 @@ pub struct Batch {
 
 impl Shared {
     /// Fetches up to `max` events, waiting up to `wait` for the first one.
-    pub(crate) async fn pull(&self, active: &Active, max: usize, wait: Duration) -> Result<Batch, StoreError> {
-        let Route::Pull { lease } = active.config.route else { return Ok(Batch { events: Vec::new(), lease: None }) };
+    pub(crate) async fn pull(
+        &self,
+        active: &Active,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Batch, StoreError> {
+        let Route::Pull { lease } = active.config.route else {
+            return Ok(Batch {
+                events: Vec::new(),
+                lease: None,
+            });
+        };
         let owner = format!("lease_{:016x}", self.entropy.next());
         let until = self.clock.now().after(wait);
         let mut events = Vec::new();
@@ -106,8 +116,13 @@ impl Shared {
         owner: &str,
         lease: Duration,
     ) -> Result<Vec<Outgoing>, StoreError> {
-        let due = |at| self.timers.set(at, Due::Deliver(active.config.name.clone(), stream.clone()));
-        let Some(head) = self.released_up_to(stream).await? else { return Ok(Vec::new()) };
+        let due = |at| {
+            self.timers
+                .set(at, Due::Deliver(active.config.name.clone(), stream.clone()));
+        };
+        let Some(head) = self.released_up_to(stream).await? else {
+            return Ok(Vec::new());
+        };
         let before = self.cursor(active, stream).await?;
         let now = self.clock.now();
         if let Some(lease) = before.lease.as_ref().filter(|lease| now < lease.until) {
@@ -123,7 +138,9 @@ impl Shared {
         }
         let mut after = before.position.clone();
         while offered.len() < room {
-            let steps = self.steps(active, &cursor, after.as_ref(), &head, PAGE).await?;
+            let steps = self
+                .steps(active, &cursor, after.as_ref(), &head, PAGE)
+                .await?;
             let Some(last) = steps.last() else { break };
             after = Some(last.position().clone());
             for step in steps {
@@ -143,7 +160,11 @@ impl Shared {
         offered.truncate(room);
         let until = now.after(lease);
         let through = offered.last().map(|event| event.position.clone());
-        cursor.lease = through.map(|through| Lease { owner: owner.to_owned(), until, through: Some(through) });
+        cursor.lease = through.map(|through| Lease {
+            owner: owner.to_owned(),
+            until,
+            through: Some(through),
+        });
         if cursor == before {
             return Ok(Vec::new());
         }
@@ -181,7 +202,11 @@ impl Shared {
 
     /// Settles fetched events. Ids that are unknown, not released or settled already are passed over; the number of
     /// newly acknowledged ones comes back.
-    pub(crate) async fn acknowledge(&self, active: &Active, ids: &[EventId]) -> Result<usize, StoreError> {
+    pub(crate) async fn acknowledge(
+        &self,
+        active: &Active,
+        ids: &[EventId],
+    ) -> Result<usize, StoreError> {
         let mut by_stream: BTreeMap<StreamId, Vec<Position>> = BTreeMap::new();
         for id in ids {
             if let Some((stream, position)) = self.place_of(id).await? {
@@ -190,7 +215,10 @@ impl Shared {
         }
         let mut acknowledged = 0;
         for (stream, positions) in by_stream {
-            while let Turn::Again = self.acknowledge_in(active, &stream, &positions, &mut acknowledged).await? {}
+            while let Turn::Again = self
+                .acknowledge_in(active, &stream, &positions, &mut acknowledged)
+                .await?
+            {}
         }
         Ok(acknowledged)
     }
@@ -202,14 +230,25 @@ impl Shared {
         positions: &[Position],
         acknowledged: &mut usize,
     ) -> Result<Turn, StoreError> {
-        let Some(head) = self.released_up_to(stream).await? else { return Ok(Turn::Done) };
+        let Some(head) = self.released_up_to(stream).await? else {
+            return Ok(Turn::Done);
+        };
         let before = self.cursor(active, stream).await?;
         let mut cursor = before.clone();
-        cursor.redrive.retain(|position| !positions.contains(position));
+        cursor
+            .redrive
+            .retain(|position| !positions.contains(position));
         let mut new = before.redrive.len() - cursor.redrive.len();
         for position in positions {
-            let open = *position <= head && before.position.as_ref().is_none_or(|settled| position > settled);
-            if open && cursor.acknowledged.len() < ACKNOWLEDGED_MAX && !cursor.acknowledged.contains(position) {
+            let open = *position <= head
+                && before
+                    .position
+                    .as_ref()
+                    .is_none_or(|settled| position > settled);
+            if open
+                && cursor.acknowledged.len() < ACKNOWLEDGED_MAX
+                && !cursor.acknowledged.contains(position)
+            {
                 cursor.acknowledged.push(position.clone());
                 new += 1;
             }
@@ -235,29 +274,54 @@ impl Shared {
 
     /// Moves the cursor over everything that is acknowledged or not for this consumer, up to the first that is open.
     /// Whether all that the lease handed out is settled by then.
-    async fn advance(&self, active: &Active, cursor: &mut Cursor, head: &Position) -> Result<bool, StoreError> {
+    async fn advance(
+        &self,
+        active: &Active,
+        cursor: &mut Cursor,
+        head: &Position,
+    ) -> Result<bool, StoreError> {
         'pages: loop {
             let after = cursor.position.clone();
-            let steps = self.steps(active, cursor, after.as_ref(), head, PAGE).await?;
+            let steps = self
+                .steps(active, cursor, after.as_ref(), head, PAGE)
+                .await?;
             if steps.is_empty() {
                 break;
             }
             for step in steps {
                 match step {
-                    Step::Offer { event, .. } if !cursor.acknowledged.contains(&event.position) => break 'pages,
+                    Step::Offer { event, .. } if !cursor.acknowledged.contains(&event.position) => {
+                        break 'pages;
+                    }
                     step => cursor.position = Some(step.position().clone()),
                 }
             }
         }
         let settled = cursor.position.clone();
-        cursor.acknowledged.retain(|position| settled.as_ref().is_none_or(|settled| position > settled));
-        let through = cursor.lease.as_ref().and_then(|lease| lease.through.as_ref());
-        Ok(through.is_none_or(|through| settled.as_ref().is_some_and(|settled| settled >= through)))
+        cursor
+            .acknowledged
+            .retain(|position| settled.as_ref().is_none_or(|settled| position > settled));
+        let through = cursor
+            .lease
+            .as_ref()
+            .and_then(|lease| lease.through.as_ref());
+        Ok(
+            through
+                .is_none_or(|through| settled.as_ref().is_some_and(|settled| settled >= through)),
+        )
     }
 
     /// Writes a cursor on condition that it is still as it was. `false` when it was not.
-    pub(crate) async fn store(&self, before: &Cursor, after: Cursor, with: Vec<Write>) -> Result<bool, StoreError> {
-        let record = Record::Cursor(Cursor { revision: before.revision + 1, ..after });
+    pub(crate) async fn store(
+        &self,
+        before: &Cursor,
+        after: Cursor,
+        with: Vec<Write>,
+    ) -> Result<bool, StoreError> {
+        let record = Record::Cursor(Cursor {
+            revision: before.revision + 1,
+            ..after
+        });
         let mut writes = vec![match before.revision {
             0 => Write::Create(record),
             revision => Write::Replace { record, revision },
@@ -271,10 +335,17 @@ impl Shared {
     }
 
     /// Where the event with this id is, released from quarantine or not.
-    pub(crate) async fn place_of(&self, id: &EventId) -> Result<Option<(StreamId, Position)>, StoreError> {
+    pub(crate) async fn place_of(
+        &self,
+        id: &EventId,
+    ) -> Result<Option<(StreamId, Position)>, StoreError> {
         match id.place() {
             Some(Place::Stream(stream, position)) => Ok(Some((stream, position))),
-            Some(Place::Quarantine(source)) => match self.ledger.get(&Key::Quarantined(source, id.clone())).await? {
+            Some(Place::Quarantine(source)) => match self
+                .ledger
+                .get(&Key::Quarantined(source, id.clone()))
+                .await?
+            {
                 Some(Record::Quarantined(record)) => match record.resolution {
                     Some(Resolution::Released { stream, position }) => Ok(Some((stream, position))),
                     _ => Ok(None),

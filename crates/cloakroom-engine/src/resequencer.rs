@@ -24,7 +24,9 @@ const PAGE: usize = 512;
 impl Shared {
     /// Releases whatever may leave `stream` now, and sets the timer for what may leave later.
     pub(crate) async fn resequence(&self, stream: &StreamId) -> Result<(), LedgerError> {
-        let Some(rule) = self.catalog.rule(stream) else { return Ok(()) };
+        let Some(rule) = self.catalog.rule(stream) else {
+            return Ok(());
+        };
         while let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await? {
             let now = self.clock.now();
             let decision = self.decide(rule, &before, now).await?;
@@ -34,7 +36,9 @@ impl Shared {
                 }
                 _ => true,
             };
-            let after = decision.as_ref().map_or(&before.head, |decision| &decision.head);
+            let after = decision
+                .as_ref()
+                .map_or(&before.head, |decision| &decision.head);
             if written && !decision.as_ref().is_some_and(|decision| decision.again) {
                 if let Some(at) = after.wake_at {
                     self.timers.set(at, Due::Resequence(stream.clone()));
@@ -59,10 +63,19 @@ impl Shared {
         };
         let mut candidates: Vec<Candidate> = Vec::new();
         loop {
-            let after = candidates.last().map(|last| &last.position).or(before.head.position.as_ref());
-            let page = self.ledger.events(&before.stream, after, None, limit).await?;
+            let after = candidates
+                .last()
+                .map(|last| &last.position)
+                .or(before.head.position.as_ref());
+            let page = self
+                .ledger
+                .events(&before.stream, after, None, limit)
+                .await?;
             let complete = page.len() < limit;
-            candidates.extend(page.into_iter().map(|e| Candidate { position: e.position, recorded: e.recorded }));
+            candidates.extend(page.into_iter().map(|e| Candidate {
+                position: e.position,
+                recorded: e.recorded,
+            }));
             let all_leave = |decision: &Decision| decision.released == candidates.len();
             if longest == usize::MAX && !complete {
                 continue;
@@ -88,15 +101,27 @@ impl Shared {
             revision: before.revision + 1,
             ..before.clone()
         };
-        let mut writes = vec![Write::Replace { record: Record::Head(record), revision: before.revision }];
+        let mut writes = vec![Write::Replace {
+            record: Record::Head(record),
+            revision: before.revision,
+        }];
         if let Some(skip) = &decision.skipped {
-            writes.extend(placeholders(stream, *skip, now).map(|event| Write::Create(Record::Event(event))));
+            writes.extend(
+                placeholders(stream, *skip, now).map(|event| Write::Create(Record::Event(event))),
+            );
         }
         if decision.superseded > 0 {
             let after = before.head.position.as_ref();
-            let older = self.ledger.events(stream, after, None, decision.superseded).await?;
+            let older = self
+                .ledger
+                .events(stream, after, None, decision.superseded)
+                .await?;
             writes.extend(older.into_iter().map(|event| {
-                let superseded = Superseded { stream: stream.clone(), position: event.position, event: None };
+                let superseded = Superseded {
+                    stream: stream.clone(),
+                    position: event.position,
+                    event: None,
+                };
                 Write::Create(Record::Superseded(superseded))
             }));
         }
@@ -114,7 +139,9 @@ impl Shared {
     }
 
     fn announce(&self, before: &HeadRecord, decision: &Decision) {
-        let Some(up_to) = &decision.head.position else { return };
+        let Some(up_to) = &decision.head.position else {
+            return;
+        };
         if before.head.position.as_ref() == Some(up_to) {
             return;
         }
@@ -159,7 +186,11 @@ fn stalled_now(stream: &StreamId, before: &Head, after: &Head) -> Vec<StateChang
         Some(gap) if gap.stalled && !before.is_stalled() => {
             tracing::warn!(%stream, from = gap.from, to = gap.to, "the stream is stalled at a gap");
             counter!("cloakroom_streams_stalled_total").increment(1);
-            vec![StateChange::Stalled { stream: stream.clone(), from: gap.from, to: gap.to }]
+            vec![StateChange::Stalled {
+                stream: stream.clone(),
+                from: gap.from,
+                to: gap.to,
+            }]
         }
         _ => Vec::new(),
     }

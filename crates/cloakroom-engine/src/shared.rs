@@ -57,7 +57,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again may help.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Ledger(LedgerError::Unavailable(_)) | Self::Claims(ClaimError::Unavailable(_)))
+        matches!(
+            self,
+            Self::Ledger(LedgerError::Unavailable(_)) | Self::Claims(ClaimError::Unavailable(_))
+        )
     }
 }
 
@@ -75,12 +78,21 @@ pub(crate) struct Active {
 impl Active {
     /// Whether anything may be sent now.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.config.enabled && self.disabled.read().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.config.enabled
+            && self
+                .disabled
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none()
     }
 
     /// What was recorded before this moment is not for this subscription (unless a replay says otherwise).
     pub(crate) fn since(&self) -> Timestamp {
-        if self.config.from_earliest { Timestamp::from_micros(i64::MIN) } else { self.since }
+        if self.config.from_earliest {
+            Timestamp::from_micros(i64::MIN)
+        } else {
+            self.since
+        }
     }
 }
 
@@ -125,7 +137,11 @@ impl Shared {
 
     /// Rings every subscription that listens to `stream`.
     pub(crate) fn dispatch(&self, stream: &StreamId) {
-        for active in self.active.values().filter(|active| active.config.listens_to(stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(stream))
+        {
             self.ring(active, stream.clone());
         }
     }
@@ -152,16 +168,23 @@ impl Shared {
 
     /// A write that stores `record` whether or not there is one under its key.
     pub(crate) async fn upsert(&self, mut record: Record) -> Result<Write, LedgerError> {
-        let Some(stored) = self.ledger.get(&record.key()).await? else { return Ok(Write::Create(record)) };
+        let Some(stored) = self.ledger.get(&record.key()).await? else {
+            return Ok(Write::Create(record));
+        };
         if let Record::DeadLetter(dead_letter) = &mut record {
             dead_letter.revision = stored.revision() + 1;
         }
-        Ok(Write::Replace { record, revision: stored.revision() })
+        Ok(Write::Replace {
+            record,
+            revision: stored.revision(),
+        })
     }
 
     /// The payload of `event`, if it is small enough to travel inside it.
     pub(crate) async fn inline(&self, event: &Event) -> Result<Option<Bytes>, ClaimError> {
-        let Some(payload) = event.payload() else { return Ok(None) };
+        let Some(payload) = event.payload() else {
+            return Ok(None);
+        };
         if payload.size > self.settings.inline_max {
             return Ok(None);
         }
@@ -169,21 +192,28 @@ impl Shared {
             (Some(inline), _) => Ok(Some(inline.clone())),
             (None, Some(claim)) => {
                 let mut stream = self.claims.read(claim, None).await?;
-                let Some(first) = stream.try_next().await? else { return Ok(Some(Bytes::new())) };
+                let Some(first) = stream.try_next().await? else {
+                    return Ok(Some(Bytes::new()));
+                };
                 let mut whole = BytesMut::from(first);
                 while let Some(chunk) = stream.try_next().await? {
                     whole.extend_from_slice(&chunk);
                 }
                 Ok(Some(whole.freeze()))
             }
-            (None, None) => Err(ClaimError::Corrupt(format!("event {} has no payload at all", event.id))),
+            (None, None) => Err(ClaimError::Corrupt(format!(
+                "event {} has no payload at all",
+                event.id
+            ))),
         }
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -207,7 +237,11 @@ impl Settled {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, notify) = waiting.entry(stream.clone()).or_default();
         *count += 1;
-        SettledGuard { settled: self, stream, notify: Arc::clone(notify) }
+        SettledGuard {
+            settled: self,
+            stream,
+            notify: Arc::clone(notify),
+        }
     }
 }
 
@@ -219,7 +253,11 @@ pub(crate) struct SettledGuard<'a> {
 
 impl Drop for SettledGuard<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.settled.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self
+            .settled
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((count, _)) = waiting.get_mut(self.stream) {
             *count -= 1;
             if *count == 0 {

@@ -19,10 +19,31 @@ use crate::shared::Shared;
 /// Something that happened to a delivery or to a stream.
 #[derive(Debug, Clone)]
 pub(crate) enum StateChange {
-    Succeeded { subscription: SubscriptionName, event: EventId, stream: StreamId, attempts: u32 },
-    Failed { subscription: SubscriptionName, event: EventId, stream: StreamId, attempts: u32, reason: String },
-    Aborted { subscription: SubscriptionName, event: EventId, stream: StreamId, attempts: u32, reason: String },
-    Stalled { stream: StreamId, from: u64, to: u64 },
+    Succeeded {
+        subscription: SubscriptionName,
+        event: EventId,
+        stream: StreamId,
+        attempts: u32,
+    },
+    Failed {
+        subscription: SubscriptionName,
+        event: EventId,
+        stream: StreamId,
+        attempts: u32,
+        reason: String,
+    },
+    Aborted {
+        subscription: SubscriptionName,
+        event: EventId,
+        stream: StreamId,
+        attempts: u32,
+        reason: String,
+    },
+    Stalled {
+        stream: StreamId,
+        from: u64,
+        to: u64,
+    },
 }
 
 impl StateChange {
@@ -48,15 +69,34 @@ impl StateChange {
 
     fn data(&self) -> serde_json::Value {
         match self {
-            Self::Succeeded { subscription, event, stream, attempts } => {
+            Self::Succeeded {
+                subscription,
+                event,
+                stream,
+                attempts,
+            } => {
                 json!({"subscription": subscription, "event": event, "stream": stream.to_string(), "attempts": attempts})
             }
-            Self::Failed { subscription, event, stream, attempts, reason }
-            | Self::Aborted { subscription, event, stream, attempts, reason } => json!({
+            Self::Failed {
+                subscription,
+                event,
+                stream,
+                attempts,
+                reason,
+            }
+            | Self::Aborted {
+                subscription,
+                event,
+                stream,
+                attempts,
+                reason,
+            } => json!({
                 "subscription": subscription, "event": event, "stream": stream.to_string(),
                 "attempts": attempts, "reason": reason,
             }),
-            Self::Stalled { stream, from, to } => json!({"stream": stream.to_string(), "from": from, "to": to}),
+            Self::Stalled { stream, from, to } => {
+                json!({"stream": stream.to_string(), "from": from, "to": to})
+            }
         }
     }
 
@@ -87,7 +127,10 @@ impl StateChange {
 impl Shared {
     /// The writes that record `changes`, to be added to the transaction of the changes themselves. On a conflict in one
     /// of them ask again: positions follow the clock. At most one change may be told in one stream per transaction.
-    pub(crate) async fn state_writes(&self, changes: &[StateChange]) -> Result<Vec<Write>, LedgerError> {
+    pub(crate) async fn state_writes(
+        &self,
+        changes: &[StateChange],
+    ) -> Result<Vec<Write>, LedgerError> {
         let mut writes = Vec::new();
         if !self.catalog.has_state_subscribers() {
             return Ok(writes);
@@ -97,7 +140,10 @@ impl Shared {
             self.appender.head(&stream, &Rule::Arrival).await?;
             let identity = Identity::from(format!("{:016x}", self.entropy.next()));
             let event = change.event(stream.clone(), self.clock.now(), identity);
-            writes.push(Write::Admit { stream, position: event.position.clone() });
+            writes.push(Write::Admit {
+                stream,
+                position: event.position.clone(),
+            });
             writes.push(Write::Create(Record::Event(event)));
         }
         Ok(writes)

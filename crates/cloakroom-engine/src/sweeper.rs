@@ -28,16 +28,22 @@ impl Shared {
     /// that a restart needs.
     pub(crate) async fn recall_timers(&self) -> Result<(), LedgerError> {
         for kind in [AttentionKind::Wake, AttentionKind::Retry] {
-            let index = Index::Attention { kind, due: Timestamp::from_micros(i64::MAX) };
+            let index = Index::Attention {
+                kind,
+                due: Timestamp::from_micros(i64::MAX),
+            };
             let mut cursor = None;
             loop {
                 let page = self.ledger.list(&index, cursor.as_deref(), SLICE).await?;
                 for record in page.records {
-                    let at = record.attention().map_or_else(|| self.clock.now(), |(_, at)| at);
+                    let at = record
+                        .attention()
+                        .map_or_else(|| self.clock.now(), |(_, at)| at);
                     match record {
                         Record::Head(head) => self.timers.set(at, Due::Resequence(head.stream)),
                         Record::Cursor(cursor) => {
-                            self.timers.set(at, Due::Deliver(cursor.subscription, cursor.stream));
+                            self.timers
+                                .set(at, Due::Deliver(cursor.subscription, cursor.stream));
                         }
                         _ => {}
                     }
@@ -53,7 +59,10 @@ impl Shared {
 
     /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first.
     pub(crate) async fn sweep(&self, sweep: &mut Sweep) -> Result<bool, StoreError> {
-        let page = self.ledger.list(&Index::Heads(None), sweep.cursor.as_deref(), SLICE).await?;
+        let page = self
+            .ledger
+            .list(&Index::Heads(None), sweep.cursor.as_deref(), SLICE)
+            .await?;
         for record in page.records {
             if let Record::Head(head) = record {
                 self.visit(head).await?;
@@ -70,11 +79,22 @@ impl Shared {
         if behind && head.head.wake_at.is_none_or(|at| at <= self.clock.now()) {
             self.resequence.ring(head.stream.clone());
         }
-        let Some(released) = &head.head.position else { return Ok(()) };
+        let Some(released) = &head.head.position else {
+            return Ok(());
+        };
         let mut settled_by_all = Some(released.clone());
-        for active in self.active.values().filter(|active| active.config.listens_to(&head.stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(&head.stream))
+        {
             let cursor = self.cursor(active, &head.stream).await?;
-            if cursor.position.as_ref().is_none_or(|position| position < released) || !cursor.redrive.is_empty() {
+            if cursor
+                .position
+                .as_ref()
+                .is_none_or(|position| position < released)
+                || !cursor.redrive.is_empty()
+            {
                 self.ring(active, head.stream.clone());
             }
             settled_by_all = settled_by_all.zip(cursor.position).map(|(a, b)| a.min(b));
@@ -89,13 +109,20 @@ impl Shared {
     /// floor. Whoever read the stream before the floor rose has long finished by then.
     async fn retain(&self, head: HeadRecord, settled: &Position) -> Result<(), StoreError> {
         if let Some(floor) = head.head.floor.clone() {
-            self.remove_below(&head.stream, floor.min(settled.clone())).await?;
+            self.remove_below(&head.stream, floor.min(settled.clone()))
+                .await?;
         }
         let before = self.clock.now().before(self.settings.retention);
         let mut floor = head.head.floor.clone();
         loop {
-            let page = self.ledger.events(&head.stream, floor.as_ref(), Some(settled), SLICE).await?;
-            let old = page.iter().take_while(|event| event.recorded < before).count();
+            let page = self
+                .ledger
+                .events(&head.stream, floor.as_ref(), Some(settled), SLICE)
+                .await?;
+            let old = page
+                .iter()
+                .take_while(|event| event.recorded < before)
+                .count();
             if let Some(last) = page[..old].last() {
                 floor = Some(last.position.clone());
             }
@@ -112,7 +139,14 @@ impl Shared {
             stream: head.stream,
             appended: head.appended,
         };
-        match self.ledger.transact(vec![Write::Replace { record: Record::Head(raised), revision: head.revision }]).await {
+        match self
+            .ledger
+            .transact(vec![Write::Replace {
+                record: Record::Head(raised),
+                revision: head.revision,
+            }])
+            .await
+        {
             // A head that moved meanwhile is visited again.
             Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
             Err(TransactError::Ledger(error)) => Err(error.into()),
@@ -121,7 +155,10 @@ impl Shared {
 
     async fn remove_below(&self, stream: &StreamId, floor: Position) -> Result<(), StoreError> {
         loop {
-            let events = self.ledger.events(stream, None, Some(&floor), REMOVED_AT_ONCE).await?;
+            let events = self
+                .ledger
+                .events(stream, None, Some(&floor), REMOVED_AT_ONCE)
+                .await?;
             for event in &events {
                 self.remove(event).await?;
             }
@@ -138,22 +175,43 @@ impl Shared {
         let (stream, position) = (&event.stream, &event.position);
         let mut keys = vec![Key::Event(stream.clone(), position.clone())];
         keys.push(Key::Superseded(stream.clone(), position.clone()));
-        for active in self.active.values().filter(|active| active.config.listens_to(stream)) {
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(stream))
+        {
             let name = active.config.name.clone();
-            keys.push(Key::DeadLetter(name.clone(), stream.clone(), position.clone()));
+            keys.push(Key::DeadLetter(
+                name.clone(),
+                stream.clone(),
+                position.clone(),
+            ));
             keys.push(Key::Passed(name, stream.clone(), position.clone()));
         }
         let source = crate::catalog::configured_name(&stream.source).into();
         let identity = Key::Identity(source, event.identity.clone());
         if let Some(Record::Identity(record)) = self.ledger.get(&identity).await?
-            && record.place == (IdentityPlace::Placed { stream: stream.clone(), position: position.clone() })
+            && record.place
+                == (IdentityPlace::Placed {
+                    stream: stream.clone(),
+                    position: position.clone(),
+                })
         {
             keys.push(identity);
         }
-        let notes = self.ledger.list(&Index::Notes(stream.clone(), position.clone()), None, SLICE).await?;
+        let notes = self
+            .ledger
+            .list(&Index::Notes(stream.clone(), position.clone()), None, SLICE)
+            .await?;
         keys.extend(notes.records.iter().map(Record::key));
         for chunk in keys.chunks(crate::ports::TRANSACTION_MAX) {
-            let writes = chunk.iter().map(|key| Write::Delete { key: key.clone(), revision: None }).collect();
+            let writes = chunk
+                .iter()
+                .map(|key| Write::Delete {
+                    key: key.clone(),
+                    revision: None,
+                })
+                .collect();
             match self.ledger.transact(writes).await {
                 Ok(()) | Err(TransactError::Conflict(_)) => {}
                 Err(TransactError::Ledger(error)) => return Err(error.into()),
@@ -173,7 +231,8 @@ impl References for Shared {
             hint.source.clone(),
             cloakroom_core::id::EventId::quarantined(&hint.source, &hint.identity),
         )];
-        if let Some(Place::Stream(stream, position)) = hint.event.as_ref().and_then(|id| id.place()) {
+        if let Some(Place::Stream(stream, position)) = hint.event.as_ref().and_then(|id| id.place())
+        {
             keys.push(Key::Superseded(stream.clone(), position.clone()));
             keys.push(Key::Event(stream, position));
         }
@@ -188,7 +247,10 @@ impl References for Shared {
             keys.push(Key::Event(stream, position));
         }
         for key in &keys {
-            if get(key).await?.is_some_and(|record| record.claim() == Some(claim)) {
+            if get(key)
+                .await?
+                .is_some_and(|record| record.claim() == Some(claim))
+            {
                 return Ok(true);
             }
         }

@@ -54,7 +54,13 @@ impl Tail {
         last: Option<&EventId>,
     ) -> Result<Self, StoreError> {
         let releases = shared.releases.subscribe();
-        let mut tail = Self { shared, active, releases, spans: VecDeque::new(), shown: VecDeque::new() };
+        let mut tail = Self {
+            shared,
+            active,
+            releases,
+            spans: VecDeque::new(),
+            shown: VecDeque::new(),
+        };
         if let Some(last) = last {
             tail.resume(last).await?;
         }
@@ -62,15 +68,25 @@ impl Tail {
     }
 
     async fn resume(&mut self, last: &EventId) -> Result<(), StoreError> {
-        let Some((its_stream, its_position)) = self.shared.place_of(last).await? else { return Ok(()) };
+        let Some((its_stream, its_position)) = self.shared.place_of(last).await? else {
+            return Ok(());
+        };
         let key = Key::Event(its_stream.clone(), its_position.clone());
-        let Some(Record::Event(event)) = self.shared.ledger.get(&key).await? else { return Ok(()) };
+        let Some(Record::Event(event)) = self.shared.ledger.get(&key).await? else {
+            return Ok(());
+        };
         let mut cursor = None;
         loop {
-            let page = self.shared.ledger.list(&Index::Heads(None), cursor.as_deref(), PAGE).await?;
+            let page = self
+                .shared
+                .ledger
+                .list(&Index::Heads(None), cursor.as_deref(), PAGE)
+                .await?;
             for record in page.records {
                 let Record::Head(head) = record else { continue };
-                let Some(up_to) = head.head.position else { continue };
+                let Some(up_to) = head.head.position else {
+                    continue;
+                };
                 if !self.active.config.listens_to(&head.stream) {
                     continue;
                 }
@@ -115,9 +131,20 @@ impl Tail {
     }
 
     async fn read_span(&mut self) -> Result<(), StoreError> {
-        let Some(span) = self.spans.front() else { return Ok(()) };
+        let Some(span) = self.spans.front() else {
+            return Ok(());
+        };
         let cursor = self.shared.cursor(&self.active, &span.stream).await?;
-        let steps = self.shared.steps(&self.active, &cursor, span.after.as_ref(), &span.up_to, PAGE).await?;
+        let steps = self
+            .shared
+            .steps(
+                &self.active,
+                &cursor,
+                span.after.as_ref(),
+                &span.up_to,
+                PAGE,
+            )
+            .await?;
         let last = steps.last().map(|step| step.position().clone());
         let recorded_after = span.recorded_after;
         let mut shown = Vec::new();

@@ -19,13 +19,18 @@ pub(crate) struct Timers<K> {
 
 impl<K: Ord> Timers<K> {
     pub(crate) fn new() -> Self {
-        Self { due: Mutex::new(BinaryHeap::new()), earlier: Notify::new() }
+        Self {
+            due: Mutex::new(BinaryHeap::new()),
+            earlier: Notify::new(),
+        }
     }
 
     /// Makes [`Timers::next`] return `key` at `at`. Setting a key twice makes it come twice: rings are cheap.
     pub(crate) fn set(&self, at: Timestamp, key: K) {
         let mut due = self.lock();
-        let first = due.peek().is_none_or(|Reverse((earliest, _))| at < *earliest);
+        let first = due
+            .peek()
+            .is_none_or(|Reverse((earliest, _))| at < *earliest);
         due.push(Reverse((at, key)));
         drop(due);
         if first {

@@ -27,7 +27,12 @@ impl Budget {
     /// A place for one more request, or `None`.
     pub(super) fn admit(self: &Arc<Self>) -> Option<Reservation> {
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
-        Some(Reservation { budget: Arc::clone(self), _request: request, memory: None, unused: 0 })
+        Some(Reservation {
+            budget: Arc::clone(self),
+            _request: request,
+            memory: None,
+            unused: 0,
+        })
     }
 }
 
@@ -48,8 +53,12 @@ impl Reservation {
             return true;
         }
         let units = (bytes - self.unused).div_ceil(UNIT);
-        let Ok(more) = u32::try_from(units) else { return false };
-        let Ok(permit) = Arc::clone(&self.budget.memory).try_acquire_many_owned(more) else { return false };
+        let Ok(more) = u32::try_from(units) else {
+            return false;
+        };
+        let Ok(permit) = Arc::clone(&self.budget.memory).try_acquire_many_owned(more) else {
+            return false;
+        };
         match &mut self.memory {
             Some(memory) => memory.merge(permit),
             None => self.memory = Some(permit),
@@ -71,7 +80,10 @@ mod tests {
         assert!(budget.admit().is_none());
         assert!(first.grow(9 * UNIT));
         assert!(second.grow(1));
-        assert!(second.grow(UNIT - 1), "the rest of the unit is there already");
+        assert!(
+            second.grow(UNIT - 1),
+            "the rest of the unit is there already"
+        );
         assert!(!second.grow(1));
         drop(first);
         assert!(second.grow(9 * UNIT));

@@ -46,30 +46,55 @@ impl Fields {
     /// Reads what is in the head, and remembers what to look for in the body.
     pub(super) fn from_head(source: &Source, head: &RequestHead<'_>) -> Self {
         let query = head.url.split_once('?').map_or("", |(_, query)| query);
-        let field = |slot, selector: &Selector| Field { slot, value: in_head(selector, head.headers, query) };
-        let mut wanted: Vec<Field> = source.id.iter().map(|selector| field(|f| &mut f.id, selector)).collect();
+        let field = |slot, selector: &Selector| Field {
+            slot,
+            value: in_head(selector, head.headers, query),
+        };
+        let mut wanted: Vec<Field> = source
+            .id
+            .iter()
+            .map(|selector| field(|f| &mut f.id, selector))
+            .collect();
         wanted.push(field(|f| &mut f.key, &source.key));
-        wanted.extend(source.at.iter().map(|selector| field(|f| &mut f.at, selector)));
-        wanted.extend(source.event_type.iter().map(|selector| field(|f| &mut f.event_type, selector)));
-        wanted.extend(source.time.iter().map(|selector| field(|f| &mut f.time, selector)));
+        wanted.extend(
+            source
+                .at
+                .iter()
+                .map(|selector| field(|f| &mut f.at, selector)),
+        );
+        wanted.extend(
+            source
+                .event_type
+                .iter()
+                .map(|selector| field(|f| &mut f.event_type, selector)),
+        );
+        wanted.extend(
+            source
+                .time
+                .iter()
+                .map(|selector| field(|f| &mut f.time, selector)),
+        );
         let header = |name| text(head.headers.get(name));
         Self {
             wanted,
-            content_type: header("content-type").unwrap_or_else(|| "application/octet-stream".to_owned()),
+            content_type: header("content-type")
+                .unwrap_or_else(|| "application/octet-stream".to_owned()),
             traceparent: header("traceparent"),
             extraction: None,
         }
     }
 
     /// Everything, from a body that is in memory.
-    pub(super) fn from_body(self, body: &[u8]) -> (Found, String, Option<String>) {
+    pub(super) fn read_body(self, body: &[u8]) -> (Found, String, Option<String>) {
         let pointers = self.pointers();
         let scalars = if pointers.is_empty() {
             Vec::new()
         } else if is_form(&self.content_type) {
             from_form(&pointers, body)
         } else {
-            Pointers::new(pointers).extract_slice(body).unwrap_or_default()
+            Pointers::new(pointers)
+                .extract_slice(body)
+                .unwrap_or_default()
         };
         self.finish(scalars)
     }
@@ -89,7 +114,7 @@ impl Fields {
     }
 
     /// Everything, from a body that was fed.
-    pub(super) async fn from_fed(mut self) -> (Found, String, Option<String>) {
+    pub(super) async fn read_fed(mut self) -> (Found, String, Option<String>) {
         let scalars = match self.extraction.take() {
             Some(extraction) => extraction.finish().await,
             None => Vec::new(),
@@ -98,7 +123,10 @@ impl Fields {
     }
 
     fn pointers(&self) -> Vec<JsonPointer> {
-        self.wanted.iter().filter_map(|field| field.value.as_ref().err().cloned()).collect()
+        self.wanted
+            .iter()
+            .filter_map(|field| field.value.as_ref().err().cloned())
+            .collect()
     }
 
     fn finish(self, scalars: Vec<Option<Scalar>>) -> (Found, String, Option<String>) {
@@ -124,11 +152,17 @@ impl Extraction {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let (done, found) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let scalars = Pointers::new(pointers).extract_prefix(Chunks { receiver, current: Bytes::new() });
+            let scalars = Pointers::new(pointers).extract_prefix(Chunks {
+                receiver,
+                current: Bytes::new(),
+            });
             // Nobody waits any more when the webhook was refused meanwhile.
             let _ = done.send(scalars.unwrap_or_default());
         });
-        Self { chunks: Some(sender), found }
+        Self {
+            chunks: Some(sender),
+            found,
+        }
     }
 
     async fn finish(mut self) -> Vec<Option<Scalar>> {
@@ -157,14 +191,20 @@ impl Read for Chunks {
     }
 }
 
-fn in_head(selector: &Selector, headers: &dyn Headers, query: &str) -> Result<Option<String>, JsonPointer> {
+fn in_head(
+    selector: &Selector,
+    headers: &dyn Headers,
+    query: &str,
+) -> Result<Option<String>, JsonPointer> {
     match selector {
         Selector::Body(pointer) => Err(pointer.clone()),
         Selector::Header(name) => Ok(text(headers.get(&name.to_ascii_lowercase()))),
         Selector::Const(text) => Ok(Some(text.clone())),
         Selector::Query(name) => {
             let mut parameters = form_urlencoded::parse(query.as_bytes());
-            Ok(parameters.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()))
+            Ok(parameters
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned()))
         }
     }
 }
@@ -173,9 +213,13 @@ fn in_head(selector: &Selector, headers: &dyn Headers, query: &str) -> Result<Op
 fn from_form(pointers: &[JsonPointer], body: &[u8]) -> Vec<Option<Scalar>> {
     let field = |pointer: &JsonPointer| {
         let mut steps = pointer.steps();
-        let (name, None) = (steps.next()?, steps.next()) else { return None };
+        let (name, None) = (steps.next()?, steps.next()) else {
+            return None;
+        };
         let mut fields = form_urlencoded::parse(body);
-        fields.find(|(key, _)| key == name).map(|(_, value)| Scalar::Text(value.into_owned()))
+        fields
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| Scalar::Text(value.into_owned()))
     };
     pointers.iter().map(field).collect()
 }
@@ -194,5 +238,7 @@ fn scalar_text(scalar: Scalar) -> Option<String> {
 }
 
 fn text(value: Option<&[u8]>) -> Option<String> {
-    value.and_then(|value| std::str::from_utf8(value).ok()).map(|text| text.trim().to_owned())
+    value
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .map(|text| text.trim().to_owned())
 }
