@@ -1,6 +1,7 @@
 //! The clock and the randomness of the machine. The only place that reads them.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use cloakroom_core::time::Timestamp;
@@ -10,38 +11,29 @@ use crate::ports::{Clock, Entropy};
 /// The longest single sleep: a clock that is set forward is noticed after at most this time.
 const NAP_MAX: Duration = Duration::from_secs(60);
 
-/// The machine's clock, read once; from then on time passes evenly, whatever happens to the wall clock.
-#[derive(Debug, Clone)]
+/// The machine's wall clock, which signatures are judged by. When it is set back, time stands still until it has caught up.
+#[derive(Debug, Default)]
 pub struct SystemClock {
-    started: Instant,
-    started_at: Timestamp,
+    latest: AtomicI64,
 }
 
 impl SystemClock {
-    /// Reads the wall clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    /// The clock.
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
-        Self {
-            started: Instant::now(),
-            started_at: Timestamp::from_micros(micros),
-        }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
+        Self::default()
     }
 }
 
 #[async_trait]
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
-        self.started_at.after(self.started.elapsed())
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
+        let latest = self.latest.fetch_max(micros, Ordering::Relaxed);
+        Timestamp::from_micros(latest.max(micros))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
