@@ -9,6 +9,7 @@ pub mod event;
 pub mod head;
 pub mod id;
 pub mod ordering;
+pub mod outbound;
 pub mod pattern;
 pub mod position;
 pub mod resequence;
