@@ -1,0 +1,59 @@
+//! `subscriptions`: who gets what, and switching one on again after it said 410.
+
+use clap::Subcommand;
+
+use super::{done, show, show_list};
+use crate::client::{Client, Limit, Remote, segment};
+use crate::exit::{Exit, Failure, Outcome};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List subscriptions.
+    List {
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show a subscription.
+    Show {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Switch a subscription on again that its consumer ended with 410.
+    Enable {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+const COLUMNS: [(&str, &str); 4] =
+    [("name", "/name"), ("sink", "/sink"), ("enabled", "/enabled"), ("reason", "/reason")];
+
+pub(crate) async fn run(command: Command, json: bool) -> Outcome {
+    match command {
+        Command::List { limit, remote } => {
+            let listed = Client::new(&remote)?.list("/v1/subscriptions", &[], limit).await?;
+            show_list(&listed, &COLUMNS, json, "no subscriptions")?;
+        }
+        Command::Show { name, remote } => {
+            let all = Client::new(&remote)?.list("/v1/subscriptions", &[], Limit::all()).await?;
+            let found = all.items.iter().find(|item| item["name"] == name.as_str());
+            let found = found.ok_or_else(|| {
+                Failure::new(Exit::Failure, format!("there is no subscription `{name}`"))
+                    .hint("see them with `cloakroom subscriptions list`")
+            })?;
+            show(found, json)?;
+        }
+        Command::Enable { name, remote } => {
+            let path = format!("/v1/subscriptions/{}/enable", segment(&name));
+            let answer = Client::new(&remote)?.post(&path, None).await?;
+            done(&answer, json, format_args!("enabled: {name}"))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
