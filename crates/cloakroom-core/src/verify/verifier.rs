@@ -68,26 +68,21 @@ enum Kind {
 }
 
 impl Verifier {
-    /// Prepares the keys. Any of the `secrets` may have signed a request, so that they can be rotated.
+    /// Prepares the keys. Any of the `secrets` may have signed a request, so that they can be rotated. They are what
+    /// the references in the scheme led to; the references themselves are not looked at.
     ///
     /// # Errors
     /// When the scheme contradicts itself, or a secret is missing or not written as the scheme writes them.
     pub fn new(scheme: &Scheme, secrets: &[Secret]) -> Result<Self, SchemeError> {
         scheme.validate()?;
-        let method = &scheme.scheme.preset().method;
-        match (method, secrets) {
-            (Method::Open, []) => return Ok(Self(Kind::Open)),
-            (Method::Open, _) => return Err(SchemeError::UnusedSecrets),
-            (_, []) => return Err(SchemeError::NoSecrets(scheme.scheme)),
-            _ => {}
-        }
+        scheme.expects_secrets(secrets.len())?;
         if let Some(index) = secrets
             .iter()
             .position(|secret| secret.expose().trim_ascii().is_empty())
         {
             return Err(SchemeError::EmptySecret(index));
         }
-        let kind = match method {
+        let kind = match &scheme.scheme.preset().method {
             Method::Open => Kind::Open,
             Method::Hmac(recipe) => Kind::Keyed(Keyed::new(recipe, scheme.tolerance, secrets)?),
             Method::Configured => {

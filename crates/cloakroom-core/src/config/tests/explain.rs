@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::verify::{Scheme, SchemeName};
 
 #[test]
 fn keys_are_explained_from_the_schema() {
@@ -17,6 +18,9 @@ fn keys_are_explained_from_the_schema() {
         "explain_secret",
         explain("sources.transfers.verify.secrets[0]")
     );
+    insta::assert_snapshot!("explain_scheme", explain("sources.transfers.verify.scheme"));
+    insta::assert_snapshot!("explain_filter", explain("subscriptions.billing.filter"));
+    insta::assert_snapshot!("explain_key", explain("sources.transfers.key"));
     insta::assert_snapshot!("explain_first", explain("sources.transfers.order.first"));
     insta::assert_snapshot!("explain_document", explain(""));
     for unknown in [
@@ -28,6 +32,25 @@ fn keys_are_explained_from_the_schema() {
     ] {
         assert_eq!(Config::explain(unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn schemes_that_do_not_sign_the_id_say_so() {
+    let explained = Config::explain("sources.*.verify.scheme").unwrap();
+    for name in SchemeName::ALL
+        .iter()
+        .filter(|name| **name != SchemeName::None)
+    {
+        let (_, doc) = explained
+            .choices
+            .iter()
+            .find(|(word, _)| word == name.as_str())
+            .unwrap();
+        let scheme = Scheme::new(*name);
+        let signed = name.preset().identity().iter().all(|id| scheme.signs(id));
+        assert_eq!(doc.contains("is not signed"), !signed, "{name}: {doc}");
+    }
+    assert!(explained.choices.iter().any(|(word, _)| word == "svix"));
 }
 
 #[test]
