@@ -433,4 +433,16 @@ impl SchemeError {
         };
         key.to_owned()
     }
+
+    /// The same about the secret whose number `place` gives.
+    pub(super) fn renumbered(self, place: impl Fn(usize) -> usize) -> Self {
+        match self {
+            Self::EmptySecret(index) => Self::EmptySecret(place(index)),
+            Self::BadSecret { index, expected } => Self::BadSecret {
+                index: place(index),
+                expected,
+            },
+            other => other,
+        }
+    }
 }

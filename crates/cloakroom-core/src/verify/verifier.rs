@@ -138,7 +138,8 @@ fn token(
     let signed = if signing.is_empty() {
         None
     } else {
-        Some(Keyed::new(signed, scheme.tolerance, &signing)?)
+        let keyed = Keyed::new(signed, scheme.tolerance, &signing);
+        Some(keyed.map_err(|error| error.renumbered(|index| nth_whsec(secrets, index)))?)
     };
     let tokens = tokens
         .iter()
@@ -149,6 +150,15 @@ fn token(
         tokens,
         signed,
     })
+}
+
+/// Where the signing token number `index` stands among all secrets.
+fn nth_whsec(secrets: &[Secret], index: usize) -> usize {
+    let mut signing = secrets
+        .iter()
+        .enumerate()
+        .filter(|(_, secret)| secret::is_whsec(secret));
+    signing.nth(index).map_or(index, |(place, _)| place)
 }
 
 /// Compares hashes, so that not even the length of a token shows in the time taken.

@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::config;
 use crate::config::Config;
 use crate::verify::{Scheme, SchemeName};
 
@@ -32,6 +33,20 @@ fn keys_are_explained_from_the_schema() {
     ] {
         assert_eq!(Config::explain(unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn examples_are_configurations() {
+    let example = |path: &str| Config::explain(path).unwrap().example.unwrap();
+    let text = serde_json::json!({
+        "sources": { "transfers": { "verify": example("sources.*.verify") } },
+        "subscriptions": { "billing": {
+            "sources": example("subscriptions.*.sources"),
+            "filter": example("subscriptions.*.filter"),
+            "sink": example("subscriptions.*.sink"),
+        } },
+    });
+    config(&text.to_string());
 }
 
 #[test]

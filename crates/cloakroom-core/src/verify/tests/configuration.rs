@@ -108,6 +108,7 @@ fn secrets_must_be_what_the_scheme_takes() {
             .contains("secret 1 is not `whsec_` and base64")
     );
     assert!(check(SchemeName::StandardWebhooks, &["whsec_"]).contains("secret 1 is empty"));
+    assert!(check(SchemeName::Gitlab, &["token", "whsec_!"]).contains("secret 2 is not"));
     assert!(check(SchemeName::StandardWebhooks, &["whpk_AAAA"]).contains("Ed25519 public key"));
     let weak = format!("whpk_{}=", "A".repeat(43));
     assert!(

@@ -1,10 +1,16 @@
 //! The configuration as the workers use it: compiled once, looked up often.
 
+mod build;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use build::{BuildError, Resolve};
+pub use cloakroom_core::config::STATE_SOURCE;
 use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
 use cloakroom_core::ordering::Rule;
 use cloakroom_core::pattern::Pattern;
@@ -13,9 +19,6 @@ use cloakroom_core::select::Selector;
 use cloakroom_core::verify::Verifier;
 
 use crate::ports::Sink;
-
-/// The source of Cloakroom's own state-change events. Cannot be configured.
-pub const STATE_SOURCE: &str = "cloakroom";
 
 /// Every source and subscription there is.
 #[derive(Debug, Default)]
@@ -36,12 +39,13 @@ pub struct Source {
     pub generation: u32,
     /// What orders its streams.
     pub rule: Rule,
-    /// What its streams depend on (kind, `at`, `key`), as text: may only change with the generation.
+    /// What its streams depend on, as text: `<kind> <at> <key>`, `-` where there is no `at`. May only change with the
+    /// generation.
     pub ordering: String,
     /// Checks signatures.
     pub verifier: Verifier,
-    /// Finds the identity; the payload's hash where there is none.
-    pub id: Option<Selector>,
+    /// Find the identity, the first that finds something; the payload's hash where none does.
+    pub id: Vec<Selector>,
     /// Finds the ordering key.
     pub key: Selector,
     /// Finds the CloudEvents `type`; `cloakroom.<source>.received` where there is none.
@@ -68,7 +72,10 @@ impl Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("rule", &self.rule).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
     }
 }
 
@@ -140,18 +147,28 @@ impl Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Subscription")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Catalog {
     /// Puts a catalog together.
-    pub fn new(sources: impl IntoIterator<Item = Source>, subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+    pub fn new(
+        sources: impl IntoIterator<Item = Source>,
+        subscriptions: impl IntoIterator<Item = Subscription>,
+    ) -> Self {
         let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
-        let subscriptions: BTreeMap<_, _> =
-            subscriptions.into_iter().map(|s| (s.name.clone(), Arc::new(s))).collect();
+        let subscriptions: BTreeMap<_, _> = subscriptions
+            .into_iter()
+            .map(|s| (s.name.clone(), Arc::new(s)))
+            .collect();
         Self {
-            by_stream_source: sources.iter().map(|s| (s.stream_source(), Arc::clone(s))).collect(),
+            by_stream_source: sources
+                .iter()
+                .map(|s| (s.stream_source(), Arc::clone(s)))
+                .collect(),
             sources: sources.into_iter().map(|s| (s.name.clone(), s)).collect(),
             has_state_subscribers: subscriptions.values().any(|s| s.listens_to_state()),
             subscriptions,
@@ -179,7 +196,10 @@ impl Catalog {
     }
 
     /// The subscriptions that events of `stream` concern.
-    pub fn subscribers<'a>(&'a self, stream: &'a StreamId) -> impl Iterator<Item = &'a Arc<Subscription>> {
+    pub fn subscribers<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> impl Iterator<Item = &'a Arc<Subscription>> {
         self.subscriptions.values().filter(|s| s.listens_to(stream))
     }
 
@@ -189,7 +209,9 @@ impl Catalog {
         if stream.source.as_str() == STATE_SOURCE {
             return Some(&Rule::Arrival);
         }
-        self.by_stream_source.get(&stream.source).map(|source| &source.rule)
+        self.by_stream_source
+            .get(&stream.source)
+            .map(|source| &source.rule)
     }
 
     /// Whether any subscription listens to state changes; otherwise none are recorded.
@@ -200,5 +222,8 @@ impl Catalog {
 
 /// The configured name in a stream's source name: without the generation.
 pub fn configured_name(source: &SourceName) -> &str {
-    source.as_str().split_once('@').map_or(source.as_str(), |(name, _)| name)
+    source
+        .as_str()
+        .split_once('@')
+        .map_or(source.as_str(), |(name, _)| name)
 }
