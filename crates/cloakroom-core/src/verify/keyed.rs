@@ -4,9 +4,10 @@ use base64::Engine;
 use ed25519_dalek::{Signature, StreamVerifier, VerifyingKey};
 
 use super::clock;
+use super::error::SchemeError;
 use super::mac::{Mac, Tag, any_match, tag_len};
 use super::recipe::{HeaderSet, Layout, Part, Recipe, Template, Text};
-use super::scheme::{Encoding, SchemeError};
+use super::scheme::Encoding;
 use super::secret::{self, BASE64};
 use super::verifier::{Rejection, RequestHead};
 use crate::secret::Secret;

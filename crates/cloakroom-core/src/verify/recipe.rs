@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::scheme::{Algorithm, Encoding, Scheme, SchemeError, SecretEncoding, TimestampUnit};
+use super::error::SchemeError;
+use super::scheme::{Algorithm, Encoding, Scheme, SecretEncoding, TimestampUnit};
 use crate::text::is_header_name;
 use crate::units::DurationText;
 

@@ -6,10 +6,11 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::error::SchemeError;
 use super::keyed::{Keyed, KeyedCheck, text};
 use super::preset::Method;
 use super::recipe::Recipe;
-use super::scheme::{Scheme, SchemeError};
+use super::scheme::Scheme;
 use super::secret;
 use super::twilio::{Twilio, TwilioCheck};
 use crate::secret::Secret;
