@@ -20,6 +20,10 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// The source of Cloakroom's own state changes, whose events all have the source `/cloakroom`. Cannot be configured;
+/// subscriptions may name it, and `"*"` leaves it out.
+pub const STATE_SOURCE: &str = "cloakroom";
+
 /// The longest ordering key, in bytes. A DynamoDB partition key holds 2,048 bytes, and a key may triple when encoded.
 pub const KEY_MAX_BYTES: usize = 512;
 

@@ -16,5 +16,7 @@ pub mod resequence;
 pub mod retry;
 pub mod secret;
 pub mod select;
+pub mod text;
 pub mod time;
+pub mod units;
 pub mod verify;

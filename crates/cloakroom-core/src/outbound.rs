@@ -1,12 +1,10 @@
 //! Decisions about outgoing requests: which addresses may be reached, and how long a consumer asked to be left alone.
 
+use crate::retry::RETRY_AFTER_MAX;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
 use crate::time::Timestamp;
-
-/// The longest a consumer can ask to be left alone.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// IPv4 networks that are not the public internet: those the IANA registry of special-purpose addresses lists as not
 /// globally reachable, the retired relays of 6to4, and multicast.

@@ -6,19 +6,16 @@ mod pointer;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
 
 pub use extract::{ExtractError, Pointers, Scalar, TEXT_MAX_BYTES};
 pub use pointer::{JsonPointer, POINTER_MAX_STEPS, PointerError};
 
+use crate::text::{TextSchema, echo, is_header_name, nearest, text_value};
+
 /// Where a value is taken from, written `body:/data/id`, `header:X-Event-Id`, `query:id` or `const:all`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
     /// A scalar in the JSON body.
     Body(JsonPointer),
@@ -51,9 +48,7 @@ impl FromStr for Selector {
         match kind {
             "body" if rest.is_empty() => Err(SelectorError::WholeBody),
             "body" => Ok(Self::Body(rest.parse()?)),
-            "header" if !rest.is_empty() && rest.bytes().all(is_token) => {
-                Ok(Self::Header(rest.to_owned()))
-            }
+            "header" if is_header_name(rest) => Ok(Self::Header(rest.to_owned())),
             "header" => Err(SelectorError::HeaderName(rest.to_owned())),
             "query" if !rest.is_empty() => Ok(Self::Query(rest.to_owned())),
             "const" if !rest.is_empty() => Ok(Self::Const(rest.to_owned())),
@@ -66,22 +61,13 @@ impl FromStr for Selector {
     }
 }
 
-/// A character of a header's name (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 fn hint(kind: &str, rest: &str) -> String {
-    if kind.starts_with('/') {
-        return format!("a JSON Pointer is written `body:{kind}`");
+    if kind.starts_with(['/', '$']) {
+        return format!("did you mean `body:{}`?", pointer::likely(kind));
     }
-    let plain = kind.trim().to_lowercase();
-    match ["body", "header", "query", "const"]
-        .into_iter()
-        .find(|known| strsim::damerau_levenshtein(&plain, known) <= 2)
-    {
+    match nearest(kind.trim(), &["body", "header", "query", "const"]) {
         Some(known) if !rest.is_empty() => format!("did you mean `{known}:{rest}`?"),
-        _ => "write body:<JSON Pointer>, header:<name>, query:<name> or const:<text>".to_owned(),
+        _ => "write `body:/json/pointer`, `header:name`, `query:name` or `const:text`".to_owned(),
     }
 }
 
@@ -96,41 +82,26 @@ impl fmt::Display for Selector {
     }
 }
 
-impl TryFrom<String> for Selector {
-    type Error = SelectorError;
-
-    fn try_from(text: String) -> Result<Self, SelectorError> {
-        text.parse()
+text_value!(
+    Selector,
+    TextSchema {
+        format: "cloakroom-selector",
+        pattern: r"^(body:(/([^~/]|~[01])*)+|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|const):[\s\S]+)$",
+        examples: &[
+            "body:/data/id",
+            "header:webhook-id",
+            "query:topic",
+            "const:all"
+        ],
     }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
-    }
-}
-
-impl JsonSchema for Selector {
-    fn schema_name() -> Cow<'static, str> {
-        "Selector".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "Where a value is found: body:<JSON Pointer>, header:<name>, query:<name>, or const:<text>.",
-            "type": "string",
-            "pattern": r"^(body:(/([^~/]|~[01])*)+|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|const):[\s\S]+)$",
-            "examples": ["body:/data/id", "header:webhook-id", "query:id", "const:all"],
-        })
-    }
-}
+);
 
 /// Why a text is no selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectorError {
     /// Not one of the four kinds.
-    #[error("`{text}` is no selector: {hint}")]
+    #[error("{} does not say where the value is found; {hint}", echo(text))]
     Kind {
         /// What was written.
         text: String,
@@ -138,13 +109,16 @@ pub enum SelectorError {
         hint: String,
     },
     /// `body:` alone.
-    #[error("`body:` names no member: write a JSON Pointer, e.g. body:/data/id")]
+    #[error("`body:` names no member; write a JSON Pointer, e.g. `body:/data/id`")]
     WholeBody,
     /// `query:` or `const:` alone.
-    #[error("`{0}:` needs something after the colon, e.g. query:id or const:all")]
+    #[error("nothing follows `{0}:`; write e.g. `query:id` or `const:all`")]
     Empty(String),
     /// Not the name of a header.
-    #[error("`{0}` is no header name: write letters, digits and dashes, e.g. header:X-Event-Id")]
+    #[error(
+        "{} is not the name of a header; write letters, digits and dashes, e.g. `header:X-Event-Id`",
+        echo(.0)
+    )]
     HeaderName(String),
     /// Not a JSON Pointer.
     #[error(transparent)]

@@ -176,6 +176,7 @@ impl Drain<'_> {
                 {
                     Ok(Outcome::Delivered) => self.succeeded(&[event], attempts + 1).await?,
                     Ok(Outcome::Gone { reason }) => return self.gone(reason).await,
+                    Ok(Outcome::Deferred { wait }) => return self.come_again(wait).await,
                     Ok(Outcome::Failed {
                         reason,
                         retry_after,
@@ -221,6 +222,7 @@ impl Drain<'_> {
                 Ok(Ok(()))
             }
             Outcome::Gone { reason } => self.gone(reason).await,
+            Outcome::Deferred { wait } => self.come_again(wait).await,
             Outcome::Failed {
                 reason,
                 retry_after,
@@ -454,6 +456,14 @@ impl Drain<'_> {
                 reason: reason.to_owned(),
             });
         }
+    }
+
+    /// The sink's own rate limit is used up: the event waits, and no try is counted.
+    async fn come_again(&mut self, wait: Duration) -> Result<Result<(), Stop>, StoreError> {
+        let at = self.shared.clock.now().after(wait);
+        let due = Due::Deliver(self.active.config.name.clone(), self.cursor.stream.clone());
+        self.shared.timers.set(at, due);
+        Ok(self.save_rest().await?.and(Err(Stop::Waiting)))
     }
 
     /// The consumer wants nothing any more: nothing is sent to it until an operator enables it again.

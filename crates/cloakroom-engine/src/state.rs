@@ -46,6 +46,11 @@ pub(crate) enum StateChange {
     },
 }
 
+/// The one stream that all state changes are told in: CloudEvents scopes `sequence` by `source`, and they share one.
+fn told_in() -> StreamId {
+    StreamId::new(STATE_SOURCE, STATE_SOURCE)
+}
+
 impl StateChange {
     fn event_type(&self) -> &'static str {
         match self {
@@ -54,17 +59,6 @@ impl StateChange {
             Self::Aborted { .. } => "cloakroom.delivery.aborted",
             Self::Stalled { .. } => "cloakroom.stream.stalled",
         }
-    }
-
-    /// The stream it is told in: one per subscription, and one for all that befalls streams themselves.
-    fn told_in(&self) -> StreamId {
-        let key = match self {
-            Self::Succeeded { subscription, .. }
-            | Self::Failed { subscription, .. }
-            | Self::Aborted { subscription, .. } => subscription.as_str(),
-            Self::Stalled { .. } => "streams",
-        };
-        StreamId::new(STATE_SOURCE, key)
     }
 
     fn data(&self) -> serde_json::Value {
@@ -126,35 +120,41 @@ impl StateChange {
 
 impl Shared {
     /// The writes that record `changes`, to be added to the transaction of the changes themselves. On a conflict in one
-    /// of them ask again: positions follow the clock. At most one change may be told in one stream per transaction.
+    /// of them ask again: positions follow the clock.
     pub(crate) async fn state_writes(
         &self,
         changes: &[StateChange],
     ) -> Result<Vec<Write>, LedgerError> {
-        let mut writes = Vec::new();
-        if !self.catalog.has_state_subscribers() {
-            return Ok(writes);
+        if changes.is_empty() || !self.catalog.has_state_subscribers() {
+            return Ok(Vec::new());
         }
-        for change in changes {
-            let stream = change.told_in();
-            self.appender.head(&stream, &Rule::Arrival).await?;
-            let identity = Identity::from(format!("{:016x}", self.entropy.next()));
-            let event = change.event(stream.clone(), self.clock.now(), identity);
-            writes.push(Write::Admit {
-                stream,
-                position: event.position.clone(),
-            });
-            writes.push(Write::Create(Record::Event(event)));
-        }
-        Ok(writes)
+        let stream = told_in();
+        self.appender.head(&stream, &Rule::Arrival).await?;
+        let now = self.clock.now();
+        let mut events: Vec<Event> = changes
+            .iter()
+            .map(|change| {
+                let identity = Identity::from(format!("{:016x}", self.entropy.next()));
+                change.event(stream.clone(), now, identity)
+            })
+            .collect();
+        events.sort_by(|a, b| a.position.cmp(&b.position));
+        // The head is below all of them when it is below the first.
+        let first = events[0].position.clone();
+        let admit = Write::Admit {
+            stream,
+            position: first,
+        };
+        let creates = events
+            .into_iter()
+            .map(|event| Write::Create(Record::Event(event)));
+        Ok(std::iter::once(admit).chain(creates).collect())
     }
 
-    /// Rings the streams that `changes` are told in, after their transaction.
+    /// Rings for `changes`, after their transaction.
     pub(crate) fn ring_state(&self, changes: &[StateChange]) {
-        if self.catalog.has_state_subscribers() {
-            for change in changes {
-                self.resequence.ring(change.told_in());
-            }
+        if !changes.is_empty() && self.catalog.has_state_subscribers() {
+            self.resequence.ring(told_in());
         }
     }
 }

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::event::{Body, Event};
+use crate::id::STATE_SOURCE;
 use data::Data;
 
 /// The content type of [`CloudEvent::structured`].
@@ -27,9 +28,6 @@ pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
 /// The `type` of the event that holds the place of numbers that were passed over.
 pub const GAP_TYPE: &str = "cloakroom.gap";
-
-/// The source whose streams tell of Cloakroom's own state changes. Its events all have the source `/cloakroom`.
-const STATE_SOURCE: &str = "cloakroom";
 
 /// Room for everything but the payload, so that a typical event is written without growing the buffer.
 const ATTRIBUTES_ROOM: usize = 1024;

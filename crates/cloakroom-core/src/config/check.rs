@@ -2,17 +2,17 @@
 
 use super::STATE_SOURCE;
 use super::claims::Claims;
-use super::diagnostic::{Diagnostic, did_you_mean, echo};
+use super::diagnostic::Diagnostic;
 use super::document::Config;
 use super::order::Order;
-use super::selector::is_token;
 use super::server::Server;
 use super::sink::{HeaderText, HttpSink, Sink};
 use super::source::{Ack, Source};
 use super::subscription::{SourceRef, Subscription};
-use super::units::{Bytes, DurationText};
-use super::verify::{SchemeName, Verify};
-use super::yaml::{Places, child, entry};
+use super::yaml::{Places, child, entry, join};
+use crate::text::{Mistake, did_you_mean, echo, is_header_name};
+use crate::units::{Bytes, DurationText};
+use crate::verify::Scheme;
 
 /// The most that fits into a ledger entry or an event on every backend.
 const INLINE_LIMIT: Bytes = Bytes::kib(256);
@@ -172,88 +172,12 @@ impl Rules<'_> {
         }
     }
 
-    fn verify(&mut self, path: &str, verify: &Verify) {
-        let secrets = child(path, "secrets");
-        match verify.scheme {
-            SchemeName::None if !verify.secrets.is_empty() => {
-                self.refuse(
-                    &secrets,
-                    "the scheme `none` uses no secrets",
-                    "remove them, or name the provider's scheme",
-                );
-            }
-            SchemeName::None => {}
-            _ if verify.secrets.is_empty() => {
-                self.refuse(
-                    &secrets,
-                    "the scheme needs a secret",
-                    "add where it is found, e.g. `secrets: [env:NAME]`",
-                );
-            }
-            _ => {}
-        }
-        if verify.scheme == SchemeName::Hmac {
-            return self.hmac(path, verify);
-        }
-        for key in verify.hmac_keys() {
-            self.refuse(
-                &child(path, key),
-                "belongs to the scheme `hmac`",
-                "remove it, or write `scheme: hmac`",
-            );
-        }
-        if verify.scheme == SchemeName::None && verify.tolerance.is_some() {
-            self.refuse(
-                &child(path, "tolerance"),
-                "the scheme `none` checks no timestamp",
-                "remove it",
-            );
-        }
-    }
-
-    fn hmac(&mut self, path: &str, verify: &Verify) {
-        match &verify.header {
-            None => {
-                let hint = "add the header that holds the signature, e.g. `header: X-Signature`";
-                self.refuse(
-                    path,
-                    "the scheme `hmac` needs `header`, which is missing",
-                    hint,
-                );
-            }
-            Some(header) if header.is_empty() || !header.bytes().all(is_token) => {
-                let message = format!("{} does not name a header", echo(header));
-                self.refuse(
-                    &child(path, "header"),
-                    message,
-                    "write its name alone, e.g. `X-Signature`",
-                );
-            }
-            Some(_) => {}
-        }
-        let signed = verify.signed.as_deref().unwrap_or("{body}");
-        if !signed.contains("{body}") {
-            self.refuse(
-                &child(path, "signed"),
-                "what is signed leaves out the body",
-                "write `{body}` where it stands",
-            );
-        }
-        if verify.timestamp.is_some() && !signed.contains("{timestamp}") {
-            let hint = "write `{timestamp}` where it stands in `signed`, or remove `timestamp`";
-            self.refuse(
-                &child(path, "timestamp"),
-                "a timestamp that is not signed proves nothing",
-                hint,
-            );
-        }
-        if verify.tolerance.is_some() && verify.timestamp.is_none() {
-            let hint = "add `timestamp: header:…`, or remove it";
-            self.refuse(
-                &child(path, "tolerance"),
-                "there is no timestamp to compare",
-                hint,
-            );
+    fn verify(&mut self, path: &str, scheme: &Scheme) {
+        let secrets = scheme.expects_secrets(scheme.secrets.len()).err();
+        for mistake in scheme.mistakes().into_iter().chain(secrets) {
+            let (_, message, hint) = Mistake::take_apart(&mistake.to_string());
+            let hint = hint.expect("every mistake of a scheme has a remedy");
+            self.refuse(&join(path, &mistake.path()), message, hint);
         }
     }
 
@@ -338,7 +262,7 @@ impl Rules<'_> {
         for (name, value) in &http.headers {
             let here = child(&child(path, "headers"), name);
             let lower = name.to_lowercase();
-            if name.is_empty() || !name.bytes().all(is_token) {
+            if !is_header_name(name) {
                 self.refuse(
                     &here,
                     format!("{} is not the name of a header", echo(name)),

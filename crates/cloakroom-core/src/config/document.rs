@@ -7,13 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claims::{Claims, StoreWord};
-use super::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::server::{ListenAddr, Server};
 use super::source::Source;
 use super::subscription::Subscription;
 use super::yaml::{self, Node, Places, ReadError, Reader, Value};
 use super::{check, warn};
 use crate::id::{SourceName, SubscriptionName};
+use crate::text::did_you_mean;
 
 /// The configuration of Cloakroom: one file for the embedded and the AWS form.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]

@@ -14,16 +14,11 @@ mod document;
 mod explain;
 mod order;
 mod schema;
-mod secret_ref;
-mod selector;
 mod server;
 mod sink;
 mod source;
 mod subscription;
-mod text;
-mod units;
 mod url;
-mod verify;
 mod warn;
 mod yaml;
 
@@ -31,22 +26,17 @@ mod yaml;
 mod tests;
 
 pub use claims::{Claims, Store};
-pub use diagnostic::{Diagnostic, Diagnostics, Mistake};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use document::{Config, Overrides};
 pub use explain::Explanation;
 pub use order::{First, Gap, GapPolicy, Late, Order, OrderKind};
-pub use secret_ref::SecretRef;
-pub use selector::Selector;
 pub use server::{InFlight, ListenAddr, Server};
 pub use sink::{
     EventbridgeSink, FileSink, HeaderText, HttpMode, HttpSink, LambdaSink, PullSink, Sink, SnsSink,
     SqsFifoSink, StdoutSink, StepFunctionsSink,
 };
 pub use source::{Ack, Source};
-pub use subscription::{Exhausted, Filter, From, Retry, SourceRef, Subscription};
-pub use units::{Bytes, DurationText, Rate};
+pub use subscription::{Exhausted, From, Retry, SourceRef, Subscription};
 pub use url::HttpUrl;
-pub use verify::{Algorithm, Encoding, SchemeName, Verify};
 
-/// The source of Cloakroom's own state-change events. Subscriptions may name it; `"*"` leaves it out.
-pub const STATE_SOURCE: &str = "cloakroom";
+pub use crate::id::STATE_SOURCE;

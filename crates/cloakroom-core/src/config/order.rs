@@ -7,9 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::diagnostic::{Mistake, echo};
-use super::selector::Selector;
-use super::units::DurationText;
+use crate::select::Selector;
+use crate::text::{Mistake, echo};
+use crate::units::DurationText;
 
 /// In which order the events of one stream leave. The default is `arrival`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -30,7 +30,9 @@ fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             without_null_type(object);
-            object.values_mut().for_each(without_null);
+            // What stands in an example is a value, even where it looks like a schema.
+            let parts = object.iter_mut().filter(|(key, _)| *key != "examples");
+            parts.for_each(|(_, part)| without_null(part));
         }
         Value::Array(items) => items.iter_mut().for_each(without_null),
         _ => {}

@@ -8,11 +8,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::diagnostic::{Mistake, echo};
-use super::secret_ref::SecretRef;
-use super::text::{TextSchema, text_value};
-use super::units::{Bytes, DurationText};
 use super::url::HttpUrl;
+use crate::secret::SecretRef;
+use crate::text::{Mistake, TextSchema, echo, text_value};
+use crate::units::{Bytes, DurationText};
 
 /// Where Cloakroom listens and what it takes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

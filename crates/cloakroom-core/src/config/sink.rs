@@ -8,12 +8,11 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
-use super::diagnostic::Mistake;
 use super::schema::bare;
-use super::secret_ref::SecretRef;
-use super::text::{TextSchema, text_value};
-use super::units::{DurationText, Rate};
 use super::url::HttpUrl;
+use crate::secret::SecretRef;
+use crate::text::{Mistake, TextSchema, text_value};
+use crate::units::{DurationText, Rate};
 
 /// Where a subscription's events go: exactly one of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::order::Order;
 use super::schema::bare;
-use super::selector::Selector;
-use super::units::{Bytes, DurationText};
-use super::verify::{SchemeName, Verify};
 use crate::id::SourceName;
+use crate::select::Selector;
+use crate::units::{Bytes, DurationText};
+use crate::verify::{Scheme, SchemeName};
 
 /// An endpoint that a provider sends webhooks to: `POST /in/<name>`. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,15 +18,15 @@ pub struct Source {
     /// loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = example_verify())]
-    pub verify: Option<Verify>,
+    pub verify: Option<Scheme>,
     /// The provider's id of an event: a webhook that comes again under the same id is a duplicate. Default from the
-    /// scheme, then `header:webhook-id`, then the SHA-256 of the payload.
+    /// scheme, then the SHA-256 of the payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"header:webhook-id")]
     pub id: Option<Selector>,
     /// The ordering key: events with the same key form one stream.
     pub key: Selector,
-    /// The CloudEvents `type`. Default `cloakroom.<source>.received`.
+    /// The CloudEvents `type`. Default from the scheme, then `cloakroom.<source>.received`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"body:/type")]
     pub event_type: Option<Selector>,
@@ -74,11 +74,25 @@ impl Default for Source {
 }
 
 impl Source {
-    /// The signature scheme; `none` where `verify` is left out.
+    /// The signature scheme's name; `none` where `verify` is left out.
     pub fn scheme(&self) -> SchemeName {
-        self.verify
-            .as_ref()
-            .map_or(SchemeName::None, |verify| verify.scheme)
+        let verify = self.verify.as_ref();
+        verify.map_or(SchemeName::None, |verify| verify.scheme)
+    }
+
+    /// Where the identity is found, in the order to try: `id`, or else what the scheme knows. Where none finds
+    /// anything, it is the payload's SHA-256.
+    pub fn identity(&self) -> Vec<Selector> {
+        match &self.id {
+            Some(id) => vec![id.clone()],
+            None => self.scheme().preset().identity(),
+        }
+    }
+
+    /// Where the event's type is found: `type`, or else what the scheme knows.
+    pub fn event_type(&self) -> Option<Selector> {
+        let configured = self.event_type.clone();
+        configured.or_else(|| self.scheme().preset().event_type())
     }
 
     /// The CloudEvents `type` of events of the source `name` that say nothing of their own.

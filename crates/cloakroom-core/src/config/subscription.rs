@@ -4,15 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::STATE_SOURCE;
-use super::diagnostic::Mistake;
 use super::sink::Sink;
-use super::text::{TextSchema, text_value};
-use super::units::DurationText;
 use crate::id::SourceName;
+use crate::pattern::{Dialect, Pattern};
+use crate::text::{Mistake, TextSchema, text_value};
+use crate::units::DurationText;
 
 /// A consumer: which events, where to, and what when it fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,9 +23,13 @@ pub struct Subscription {
     #[schemars(example = example_sources(), length(min = 1))]
     pub sources: Vec<SourceRef>,
     /// Takes only the events that match: an EventBridge event pattern over the CloudEvent. Everything without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "filter",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(example = example_filter())]
-    pub filter: Option<Filter>,
+    pub filter: Option<Pattern>,
     /// Where the events go.
     #[schemars(example = example_sink())]
     pub sink: Sink,
@@ -106,23 +111,20 @@ text_value!(
     }
 );
 
-/// An EventBridge event pattern, as written.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub struct Filter(serde_json::Map<String, Value>);
-
-impl Filter {
-    /// The pattern as JSON.
-    pub fn to_value(&self) -> Value {
-        Value::Object(self.0.clone())
-    }
-}
-
-impl<'de> Deserialize<'de> for Filter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_json::Map::deserialize(deserializer).map(Self)
-    }
+/// Reads an event pattern, with what is wrong in it as a mistake of the key it is about.
+fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pattern>, D::Error> {
+    const HINT: &str =
+        r#"name members and what they may be, e.g. `filter: { type: [{ prefix: "transfer." }] }`"#;
+    let Some(pattern) = Option::<Value>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let pattern = Pattern::parse(&pattern, Dialect::EventBridge).map_err(|error| {
+        D::Error::custom(match error.path.as_str() {
+            "" => Mistake::new(error.problem.to_string(), HINT),
+            path => Mistake::of_key(path, error.problem, HINT),
+        })
+    })?;
+    Ok(Some(pattern))
 }
 
 /// What happens when a delivery fails: tried again after a random time of at most `base`, doubled with every attempt,

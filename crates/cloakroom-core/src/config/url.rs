@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::{Mistake, TextSchema, echo, text_value};
 use http::Uri;
-
-use super::diagnostic::{Mistake, echo};
-use super::text::{TextSchema, text_value};
 
 /// An absolute `http` or `https` URL, without user, password or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use super::order::OrderKind;
 use super::sink::{HttpSink, Sink};
 use super::source::Source;
 use super::subscription::Subscription;
-use super::verify::SchemeName;
 use super::yaml::{Places, child};
+use crate::select::Selector;
+use crate::verify::{Replay, SchemeName};
 
 /// Every warning, in no order.
 pub(super) fn warnings(config: &Config) -> Vec<Diagnostic> {
@@ -66,18 +67,24 @@ impl Warnings<'_> {
                 message,
                 "name the provider's scheme and its secrets before you rely on it",
             );
-        } else if source.id.is_none()
-            && source.order.kind() == OrderKind::Arrival
-            && !source.scheme().has_identity()
-        {
-            let message = "without `id` or a `webhook-id` header, two webhooks of the same bytes count as one";
+        } else if source.identity().is_empty() && source.order.kind() == OrderKind::Arrival {
+            let message = "without `id`, two webhooks of the same bytes count as one";
             self.warn(
                 path,
                 message,
                 "name where the provider's event id is found, e.g. `id: body:/id`",
             );
+        } else if let Some(id) = unsigned_identity(source) {
+            let message = format!(
+                "the signature covers neither a time nor the id in `{id}`: deduplication by that id alone refuses what is sent again"
+            );
+            self.warn(
+                path,
+                message,
+                "keep `claims.retention` long, and name a signed id where the provider has one, e.g. `id: body:/id`",
+            );
         }
-        if source.order.kind() != OrderKind::Arrival && source.key.as_str().starts_with("const:") {
+        if source.order.kind() != OrderKind::Arrival && matches!(source.key, Selector::Const(_)) {
             let message =
                 "every event is of one stream, so that one hole or wait holds up all of them";
             self.warn(
@@ -146,6 +153,16 @@ impl Warnings<'_> {
             );
         }
     }
+}
+
+/// The identity's place outside of what is signed, where no signed time stops a captured webhook from being sent again
+/// under another identity.
+fn unsigned_identity(source: &Source) -> Option<Selector> {
+    let scheme = source.verify.as_ref()?;
+    if scheme.replay() == Replay::Tolerance {
+        return None;
+    }
+    source.identity().into_iter().find(|id| !scheme.signs(id))
 }
 
 /// Whether a host is, by its name alone, one that deliveries refuse. What names resolve to is checked when sending.

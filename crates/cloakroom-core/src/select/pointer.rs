@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::echo;
+
 /// The most steps in one pointer. Below the depth at which the JSON parser stops, so that it never stops on the way to a value.
 pub const POINTER_MAX_STEPS: usize = 100;
 
@@ -68,19 +70,25 @@ impl fmt::Display for JsonPointer {
     }
 }
 
+/// The pointer that a path in another notation, such as `$.data.id`, was meant to be.
+pub(super) fn likely(path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    format!("/{}", path.trim_start_matches(['$', '.']).replace('.', "/"))
+}
+
 /// Why a text is no JSON Pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointerError {
     /// Does not begin with a slash.
-    #[error(
-        "`{0}` is no JSON Pointer: begin with a slash and put one before each step, e.g. /data/id"
-    )]
+    #[error("{} is not a JSON Pointer, which begins with `/`; did you mean `{}`?", echo(.0), likely(.0))]
     NoSlash(String),
     /// A `~` on its own.
-    #[error("`{0}` is no JSON Pointer: write `~0` for `~` and `~1` for `/` within a name")]
+    #[error("{} has a `~` that escapes nothing; in a JSON Pointer write `~0` for `~` and `~1` for `/` within a name", echo(.0))]
     Escape(String),
     /// More than [`POINTER_MAX_STEPS`].
-    #[error("the JSON Pointer has too many steps: at most {POINTER_MAX_STEPS}")]
+    #[error("the JSON Pointer has too many steps; write at most {POINTER_MAX_STEPS}")]
     TooDeep,
 }

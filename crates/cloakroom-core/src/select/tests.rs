@@ -356,43 +356,47 @@ fn a_wrong_selector_says_what_to_write() {
     let cases = [
         (
             "id",
-            "`id` is no selector: write body:<JSON Pointer>, header:<name>, query:<name> or const:<text>",
+            "`id` does not say where the value is found; write `body:/json/pointer`, `header:name`, `query:name` or `const:text`",
         ),
         (
             "/data/id",
-            "`/data/id` is no selector: a JSON Pointer is written `body:/data/id`",
+            "`/data/id` does not say where the value is found; did you mean `body:/data/id`?",
+        ),
+        (
+            "$.data.id",
+            "`$.data.id` does not say where the value is found; did you mean `body:/data/id`?",
         ),
         (
             "haeder:x",
-            "`haeder:x` is no selector: did you mean `header:x`?",
+            "`haeder:x` does not say where the value is found; did you mean `header:x`?",
         ),
         (
-            "body:id",
-            "`id` is no JSON Pointer: begin with a slash and put one before each step, e.g. /data/id",
+            "body:data.id",
+            "`data.id` is not a JSON Pointer, which begins with `/`; did you mean `/data/id`?",
         ),
         (
             "body:/a~2",
-            "`/a~2` is no JSON Pointer: write `~0` for `~` and `~1` for `/` within a name",
+            "`/a~2` has a `~` that escapes nothing; in a JSON Pointer write `~0` for `~` and `~1` for `/` within a name",
         ),
         (
             "body:/a~",
-            "`/a~` is no JSON Pointer: write `~0` for `~` and `~1` for `/` within a name",
+            "`/a~` has a `~` that escapes nothing; in a JSON Pointer write `~0` for `~` and `~1` for `/` within a name",
         ),
         (
             "body:",
-            "`body:` names no member: write a JSON Pointer, e.g. body:/data/id",
+            "`body:` names no member; write a JSON Pointer, e.g. `body:/data/id`",
         ),
         (
             "const:",
-            "`const:` needs something after the colon, e.g. query:id or const:all",
+            "nothing follows `const:`; write e.g. `query:id` or `const:all`",
         ),
         (
             "header:",
-            "`` is no header name: write letters, digits and dashes, e.g. header:X-Event-Id",
+            "`` is not the name of a header; write letters, digits and dashes, e.g. `header:X-Event-Id`",
         ),
         (
             "header:a b",
-            "`a b` is no header name: write letters, digits and dashes, e.g. header:X-Event-Id",
+            "`a b` is not the name of a header; write letters, digits and dashes, e.g. `header:X-Event-Id`",
         ),
     ];
     for (written, error) in cases {

@@ -1,18 +1,18 @@
 //! The generic check: an HMAC, or an Ed25519 signature of the same content, over a template with the body in it.
 
-use std::time::Duration;
-
 use base64::Engine;
 use ed25519_dalek::{Signature, StreamVerifier, VerifyingKey};
 
 use super::clock;
+use super::error::SchemeError;
 use super::mac::{Mac, Tag, any_match, tag_len};
 use super::recipe::{HeaderSet, Layout, Part, Recipe, Template, Text};
-use super::scheme::{Encoding, SchemeError};
+use super::scheme::Encoding;
 use super::secret::{self, BASE64};
 use super::verifier::{Rejection, RequestHead};
 use crate::secret::Secret;
 use crate::time::Timestamp;
+use crate::units::DurationText;
 
 /// More signatures than any rotation needs. Each Ed25519 signature costs a hash of the whole body per key.
 const SIGNATURES_MAX: usize = 8;
@@ -43,11 +43,13 @@ struct Received<'a> {
 impl Keyed {
     pub(super) fn new(
         recipe: &Recipe,
-        tolerance: Option<Duration>,
+        tolerance: Option<DurationText>,
         secrets: &[Secret],
     ) -> Result<Self, SchemeError> {
         let mut recipe = recipe.clone();
-        recipe.tolerance = recipe.tolerance.map(|preset| tolerance.unwrap_or(preset));
+        recipe.tolerance = recipe
+            .tolerance
+            .map(|preset| tolerance.map_or(preset, DurationText::get));
         let template = Template::parse(&recipe.signed)?;
         let asymmetric = matches!(
             recipe.layout,

@@ -4,15 +4,17 @@
 //! | file | what |
 //! | --- | --- |
 //! | `scheme` | the configuration: a scheme's name and, for `hmac`, its parts |
+//! | `error` | its mistakes, each with its place and remedy |
 //! | `preset` | the table of providers: where signatures are, what is signed, what identifies an event |
 //! | `recipe` | the one description all HMAC schemes share, and the signed-content template |
 //! | `verifier` | [`Verifier`] and [`Verification`]: what the ingest path calls |
-//! | `keyed` | the HMAC and Ed25519 check over a [`Recipe`](recipe::Recipe) |
+//! | `keyed` | the HMAC and Ed25519 check over a `Recipe` |
 //! | `twilio` | the one provider that signs sorted form fields |
 //! | `mac`, `clock` | keyed hashes; timestamps and tolerance |
 //! | `sign` | [`Signer`]: the headers a provider would send |
 
 mod clock;
+mod error;
 mod keyed;
 mod mac;
 mod preset;
@@ -25,9 +27,8 @@ mod tests;
 mod twilio;
 mod verifier;
 
+pub use error::SchemeError;
 pub use preset::{Preset, Replay};
-pub use scheme::{
-    Algorithm, Encoding, Scheme, SchemeError, SchemeName, SecretEncoding, TimestampUnit,
-};
+pub use scheme::{Algorithm, Encoding, Scheme, SchemeName, SecretEncoding, TimestampUnit};
 pub use sign::{Signer, sign};
 pub use verifier::{FORM_MAX_BYTES, Headers, Rejection, RequestHead, Verification, Verifier};

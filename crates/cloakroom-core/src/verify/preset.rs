@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::recipe::{HeaderSet, Layout, Recipe, Text};
 use super::scheme::{Algorithm, Encoding, SchemeName, SecretEncoding, TimestampUnit};
+use crate::select::Selector;
 
 /// What is known about a provider.
 #[derive(Debug)]
@@ -13,16 +14,9 @@ pub struct Preset {
     pub name: SchemeName,
     /// The page this entry was written from.
     pub docs: &'static str,
-    /// Selectors of the identity, as the configuration writes them, the first that finds something wins.
-    /// Without any, or when none finds anything, the payload's SHA-256 is the identity.
-    pub identity: &'static [&'static str],
-    /// Selector of the event's type.
-    pub event_type: Option<&'static str>,
-    /// What stops a captured request from being sent again.
-    pub replay: Replay,
-    /// Whether the signature covers the identity. Where it does not, who captured a request can send it again under
-    /// another id; then the payload's hash is the safer identity, if no two events have equal payloads.
-    pub identity_signed: bool,
+    pub(super) identity: &'static [&'static str],
+    pub(super) event_type: Option<&'static str>,
+    pub(super) replay: Replay,
     pub(super) method: Method,
 }
 
@@ -73,6 +67,17 @@ impl Preset {
         }
     }
 
+    /// Where the identity is found: the first that finds something wins. Without any, or when none finds anything, the
+    /// payload's SHA-256 is the identity.
+    pub fn identity(&self) -> Vec<Selector> {
+        self.identity.iter().map(|text| selector(text)).collect()
+    }
+
+    /// Where the event's type is found.
+    pub fn event_type(&self) -> Option<Selector> {
+        self.event_type.map(selector)
+    }
+
     /// How far a signed timestamp may be from now, unless configured otherwise. `None` where none is signed.
     pub fn tolerance(&self) -> Option<Duration> {
         match &self.method {
@@ -80,6 +85,10 @@ impl Preset {
             Method::Open | Method::Twilio | Method::Configured => None,
         }
     }
+}
+
+fn selector(text: &str) -> Selector {
+    text.parse().expect("the presets hold selectors")
 }
 
 const FIVE_MINUTES: Option<Duration> = Some(Duration::from_secs(300));
@@ -146,7 +155,6 @@ static STANDARD_WEBHOOKS: Preset = Preset {
     identity: &["header:webhook-id", "header:svix-id"],
     event_type: Some("body:/type"),
     replay: Replay::Tolerance,
-    identity_signed: true,
     method: Method::Hmac(standard(
         SecretEncoding::Whsec,
         Some(Borrowed("v1a")),
@@ -160,7 +168,6 @@ static STRIPE: Preset = Preset {
     identity: &["body:/id"],
     event_type: Some("body:/type"),
     replay: Replay::Tolerance,
-    identity_signed: true,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
@@ -180,7 +187,6 @@ static GITHUB: Preset = Preset {
     identity: &["header:X-GitHub-Delivery"],
     event_type: Some("header:X-GitHub-Event"),
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
@@ -202,7 +208,6 @@ static SHOPIFY: Preset = Preset {
     identity: &["header:X-Shopify-Event-Id"],
     event_type: Some("header:X-Shopify-Topic"),
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
@@ -223,7 +228,6 @@ static BIGCOMMERCE: Preset = Preset {
     identity: &["header:webhook-id"],
     event_type: Some("body:/scope"),
     replay: Replay::Tolerance,
-    identity_signed: true,
     method: Method::Hmac(standard(SecretEncoding::Raw, None, None)),
 };
 
@@ -233,7 +237,6 @@ static SLACK: Preset = Preset {
     identity: &["body:/event_id"],
     event_type: Some("body:/event/type"),
     replay: Replay::Tolerance,
-    identity_signed: true,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
@@ -260,7 +263,6 @@ static ADYEN: Preset = Preset {
     identity: &[],
     event_type: Some("body:/type"),
     replay: Replay::Dedupe,
-    identity_signed: true,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
@@ -280,7 +282,6 @@ static TWILIO: Preset = Preset {
     identity: &["header:I-Twilio-Idempotency-Token"],
     event_type: None,
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Twilio,
 };
 
@@ -290,7 +291,6 @@ static SQUARE: Preset = Preset {
     identity: &["body:/event_id"],
     event_type: Some("body:/type"),
     replay: Replay::Dedupe,
-    identity_signed: true,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
@@ -310,7 +310,6 @@ static PADDLE: Preset = Preset {
     identity: &["body:/event_id"],
     event_type: Some("body:/event_type"),
     replay: Replay::Tolerance,
-    identity_signed: true,
     method: Method::Hmac(Recipe {
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
@@ -331,7 +330,6 @@ static GITLAB: Preset = Preset {
     event_type: Some("header:X-Gitlab-Event"),
     // The plain token signs nothing, so only what holds for it holds for the preset.
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Token {
         header: "x-gitlab-token",
         signed: standard(SecretEncoding::Whsec, None, None),
@@ -344,7 +342,6 @@ static NONE: Preset = Preset {
     identity: &["header:webhook-id"],
     event_type: None,
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Open,
 };
 
@@ -354,6 +351,5 @@ static HMAC: Preset = Preset {
     identity: &[],
     event_type: None,
     replay: Replay::Dedupe,
-    identity_signed: false,
     method: Method::Configured,
 };

@@ -3,13 +3,22 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::scheme::{Algorithm, Encoding, Scheme, SchemeError, SecretEncoding, TimestampUnit};
+use super::error::SchemeError;
+use super::scheme::{Algorithm, Encoding, Scheme, SecretEncoding, TimestampUnit};
+use crate::text::is_header_name;
+use crate::units::DurationText;
 
 /// Text that is static in a preset and owned in a configured scheme.
 pub(super) type Text = Cow<'static, str>;
 
 /// The default of every scheme that signs a timestamp and does not say how long it holds.
 const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// What is signed unless configured otherwise.
+pub(super) const BODY: &str = "{body}";
+
+/// What separates the elements of a list unless configured otherwise.
+pub(super) const SEPARATOR: char = ',';
 
 /// One HMAC scheme, as data.
 #[derive(Debug, Clone)]
@@ -58,26 +67,11 @@ pub(super) enum Layout {
 impl Recipe {
     /// Reads the keys of `scheme: hmac`.
     pub(super) fn from_scheme(scheme: &Scheme) -> Result<Self, SchemeError> {
-        let header = scheme.header.as_deref().ok_or(SchemeError::MissingKey {
-            key: "header",
-            hint: "the name of the header that carries the signature",
-        })?;
-        let (timestamp_header, timestamp_element) = timestamp_source(scheme.timestamp.as_deref())?;
-        let id = scheme
-            .id_header
-            .as_deref()
-            .map(|name| header_name(name, "id_header"))
-            .transpose()?;
-        let signed = scheme.signed.as_deref().unwrap_or("{body}").to_owned();
-        let has_timestamp = scheme.timestamp.is_some();
-        consistent(
-            scheme,
-            &Template::parse(&signed)?,
-            timestamp_element.is_some(),
-        )?;
+        scheme.validate()?;
+        let (timestamp, timestamp_element) = timestamp_source(scheme)?;
         let layout = match scheme.element.clone() {
             Some(element) => Layout::List {
-                separator: scheme.separator.unwrap_or(','),
+                separator: scheme.separator.unwrap_or(SEPARATOR),
                 assign: '=',
                 element: element.into(),
                 timestamp: timestamp_element,
@@ -87,97 +81,147 @@ impl Recipe {
                 prefix: scheme.prefix.clone().unwrap_or_default().into(),
             },
         };
+        let tolerance = scheme.tolerance.map_or(TOLERANCE, DurationText::get);
         Ok(Self {
-            algorithm: scheme.algorithm.unwrap_or(Algorithm::Sha256),
-            encoding: scheme.encoding.unwrap_or(Encoding::Hex),
-            secret: scheme.secret_encoding.unwrap_or(SecretEncoding::Raw),
+            algorithm: scheme.algorithm.unwrap_or_default(),
+            encoding: scheme.encoding.unwrap_or_default(),
+            secret: scheme.secret_encoding.unwrap_or_default(),
             headers: HeaderSet {
-                signature: header_name(header, "header")?,
-                timestamp: timestamp_header,
-                id,
+                signature: signature_header(scheme)?,
+                timestamp,
+                id: id_header(scheme)?,
             },
             alternate: None,
             layout,
-            signed: signed.into(),
-            unit: scheme.timestamp_unit.unwrap_or(TimestampUnit::Seconds),
-            tolerance: has_timestamp.then(|| scheme.tolerance.unwrap_or(TOLERANCE)),
+            signed: template(scheme).to_owned().into(),
+            unit: scheme.timestamp_unit.unwrap_or_default(),
+            tolerance: scheme.timestamp.is_some().then_some(tolerance),
         })
+    }
+
+    /// Whether the value of this header is part of what is signed.
+    pub(super) fn signs_header(&self, name: &str) -> bool {
+        let parts = |headers: &HeaderSet| {
+            let id = (headers.id.clone(), "{id}");
+            let timestamp = (headers.timestamp.clone(), "{timestamp}");
+            [id, timestamp].into_iter().any(|(header, part)| {
+                let named = header.is_some_and(|header| header.eq_ignore_ascii_case(name));
+                named && self.signed.contains(part)
+            })
+        };
+        parts(&self.headers) || self.alternate.as_ref().is_some_and(parts)
     }
 }
 
-/// Refuses keys that contradict each other or the template.
-fn consistent(scheme: &Scheme, template: &Template, in_list: bool) -> Result<(), SchemeError> {
-    let timestamp = scheme.timestamp.is_some();
-    let rules = [
+/// Everything that is wrong with the keys of `scheme: hmac`.
+pub(super) fn mistakes(scheme: &Scheme) -> Vec<SchemeError> {
+    let errors = [
+        signature_header(scheme).err(),
+        timestamp_source(scheme).err(),
+        id_header(scheme).err(),
+        Template::parse(template(scheme)).err(),
+    ];
+    errors
+        .into_iter()
+        .flatten()
+        .chain(contradictions(scheme))
+        .collect()
+}
+
+/// The keys that contradict each other or the template.
+fn contradictions(scheme: &Scheme) -> impl Iterator<Item = SchemeError> {
+    let signed = template(scheme);
+    let (dated, signs_time) = (scheme.timestamp.is_some(), signed.contains("{timestamp}"));
+    let (named, signs_id) = (scheme.id_header.is_some(), signed.contains("{id}"));
+    let list = scheme.element.is_some();
+    let in_list = |source: &String| source.starts_with("element:");
+    [
         (
-            scheme.element.is_some() && scheme.prefix.is_some(),
+            list && scheme.prefix.is_some(),
+            "prefix",
             "`element` and `prefix` exclude each other; keep one",
         ),
         (
-            scheme.element.is_none() && scheme.separator.is_some(),
-            "`separator` needs `element`, the signature's name in the list",
+            !list && scheme.separator.is_some(),
+            "separator",
+            "`separator` means nothing without `element`; add the signature's name in the list, e.g. `element: v1`",
         ),
         (
-            scheme.element.is_none() && in_list,
-            "`timestamp: element:…` needs `element`, the signature's name in the list",
+            !list && scheme.timestamp.as_ref().is_some_and(in_list),
+            "timestamp",
+            "the signature's header is no list without `element`; add the signature's name in the list, e.g. `element: v1`",
         ),
         (
-            template.has(Part::Timestamp) && !timestamp,
-            "`signed` has {timestamp}, so `timestamp` must say where it is",
+            signs_time && !dated,
+            "signed",
+            "`signed` has `{timestamp}`, and nothing says where it is found; add e.g. `timestamp: header:X-Timestamp`",
         ),
         (
-            timestamp && !template.has(Part::Timestamp),
-            "`timestamp` is set, so `signed` must contain {timestamp}: an unsigned one protects nothing",
+            dated && !signs_time,
+            "timestamp",
+            "a timestamp that is not signed proves nothing; write `{timestamp}` where it stands in `signed`, or remove `timestamp`",
         ),
         (
-            scheme.timestamp_unit.is_some() && !timestamp,
-            "`timestamp_unit` needs `timestamp`",
+            scheme.timestamp_unit.is_some() && !dated,
+            "timestamp_unit",
+            "there is no timestamp to read; add e.g. `timestamp: header:X-Timestamp`, or remove it",
         ),
         (
-            scheme.tolerance.is_some() && !timestamp,
-            "`tolerance` needs `timestamp`",
+            scheme.tolerance.is_some() && !dated,
+            "tolerance",
+            "there is no timestamp to compare; add e.g. `timestamp: header:X-Timestamp`, or remove it",
         ),
         (
-            template.has(Part::Id) && scheme.id_header.is_none(),
-            "`signed` has {id}, so `id_header` must say where it is",
+            signs_id && !named,
+            "signed",
+            "`signed` has `{id}`, and nothing says where it is found; add e.g. `id_header: X-Event-Id`",
         ),
         (
-            scheme.id_header.is_some() && !template.has(Part::Id),
-            "`id_header` is set, so `signed` must contain {id}",
+            named && !signs_id,
+            "id_header",
+            "an id that is not signed proves nothing; write `{id}` where it stands in `signed`, or remove `id_header`",
         ),
-    ];
-    if let Some((_, text)) = rules.into_iter().find(|(broken, _)| *broken) {
-        return Err(SchemeError::Contradiction(text));
-    }
-    if scheme.tolerance == Some(Duration::ZERO) {
-        Err(SchemeError::ZeroTolerance)
-    } else {
-        Ok(())
-    }
+    ]
+    .into_iter()
+    .filter_map(|(broken, key, text)| broken.then_some(SchemeError::Contradiction { key, text }))
 }
 
-/// `header:…` or `element:…`, whichever it is.
-fn timestamp_source(text: Option<&str>) -> Result<(Option<Text>, Option<Text>), SchemeError> {
-    match text.map(|text| text.split_once(':')) {
-        None => Ok((None, None)),
-        Some(Some(("header", name))) => Ok((Some(header_name(name, "timestamp")?), None)),
-        Some(Some(("element", name))) if !name.is_empty() => {
-            Ok((None, Some(name.to_owned().into())))
-        }
-        Some(_) => Err(SchemeError::BadTimestampSource),
+fn template(scheme: &Scheme) -> &str {
+    scheme.signed.as_deref().unwrap_or(BODY)
+}
+
+fn signature_header(scheme: &Scheme) -> Result<Text, SchemeError> {
+    let name = scheme.header.as_deref().ok_or(SchemeError::MissingHeader)?;
+    header_name(name, "header")
+}
+
+fn id_header(scheme: &Scheme) -> Result<Option<Text>, SchemeError> {
+    let name = scheme.id_header.as_deref();
+    name.map(|name| header_name(name, "id_header")).transpose()
+}
+
+/// The header or the list's element that carries the timestamp.
+fn timestamp_source(scheme: &Scheme) -> Result<(Option<Text>, Option<Text>), SchemeError> {
+    let Some(source) = scheme.timestamp.as_deref() else {
+        return Ok((None, None));
+    };
+    match source.split_once(':') {
+        Some(("header", name)) => Ok((Some(header_name(name, "timestamp")?), None)),
+        Some(("element", name)) if !name.is_empty() => Ok((None, Some(name.to_owned().into()))),
+        _ => Err(SchemeError::BadTimestampSource(source.to_owned())),
     }
 }
 
 fn header_name(name: &str, key: &'static str) -> Result<Text, SchemeError> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
-        return Err(SchemeError::BadHeaderName { key });
+    if !is_header_name(name) {
+        let name = name.to_owned();
+        return Err(SchemeError::BadHeaderName { key, name });
     }
     Ok(name.to_ascii_lowercase().into())
 }
 
 /// A part of the signed content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Part {
     Literal(String),
     Method,
@@ -211,9 +255,10 @@ impl Template {
                     continue;
                 }
                 "{body}" => {
-                    return Err(SchemeError::Contradiction(
-                        "`signed` must contain {body} once, not twice",
-                    ));
+                    return Err(SchemeError::Contradiction {
+                        key: "signed",
+                        text: "the body is signed twice; write `{body}` once",
+                    });
                 }
                 "{method}" => Part::Method,
                 "{url}" => Part::Url,
@@ -225,24 +270,14 @@ impl Template {
             rest = &rest[close..];
         }
         literal(&mut parts, rest);
-        let before = before.ok_or(SchemeError::Contradiction(
-            "`signed` must contain {body}: a signature that does not cover the body protects nothing",
-        ))?;
+        let before = before.ok_or(SchemeError::Contradiction {
+            key: "signed",
+            text: "what is signed leaves out the body; write `{body}` where it stands",
+        })?;
         Ok(Self {
             before,
             after: parts,
         })
-    }
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the callers name a variant, and a borrow of it reads worse"
-    )]
-    pub(super) fn has(&self, part: Part) -> bool {
-        self.before
-            .iter()
-            .chain(&self.after)
-            .any(|other| *other == part)
     }
 }
 

@@ -1,26 +1,31 @@
-//! The configuration of a scheme, and its mistakes.
+//! The configuration of a scheme.
 
 use std::fmt;
-use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::preset::Preset;
-use super::recipe::Recipe;
+use super::error::SchemeError;
+use super::preset::{Method, Preset, Replay};
+use super::recipe::{self, Recipe};
+use crate::secret::SecretRef;
+use crate::select::Selector;
+use crate::units::DurationText;
 
 /// A provider's way of signing, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline, transform = with_svix)]
 pub enum SchemeName {
     /// Standard Webhooks, which is also what Svix sends: HMAC-SHA256 (`whsec_…`) or Ed25519 (`whpk_…`).
     #[serde(alias = "svix")]
     StandardWebhooks,
     /// Stripe: `Stripe-Signature: t=…,v1=…`.
     Stripe,
-    /// GitHub: `X-Hub-Signature-256`.
+    /// GitHub: `X-Hub-Signature-256`. The event's id, in `X-GitHub-Delivery`, is not signed.
     Github,
-    /// Shopify: `X-Shopify-Hmac-Sha256`.
+    /// Shopify: `X-Shopify-Hmac-Sha256`. The event's id, in `X-Shopify-Event-Id`, is not signed.
     Shopify,
     /// BigCommerce: Standard Webhooks, keyed with the app's client secret as it is.
     Bigcommerce,
@@ -28,13 +33,15 @@ pub enum SchemeName {
     Slack,
     /// Adyen's platform webhooks (transfers, accounts, …): the `HmacSignature` header over the body.
     Adyen,
-    /// Twilio: `X-Twilio-Signature` over the URL and the form fields, or over the URL with the body's hash.
+    /// Twilio: `X-Twilio-Signature` over the URL and the form fields, or over the URL with the body's hash. The event's id,
+    /// in `I-Twilio-Idempotency-Token`, is not signed.
     Twilio,
     /// Square: `X-Square-HmacSha256-Signature` over the URL and the body.
     Square,
     /// Paddle Billing: `Paddle-Signature: ts=…;h1=…`.
     Paddle,
-    /// GitLab: the secret token in `X-Gitlab-Token`, or a Standard Webhooks signature for `whsec_…` signing tokens.
+    /// GitLab: the secret token in `X-Gitlab-Token`, or a Standard Webhooks signature for `whsec_…` signing tokens. With a
+    /// secret token the event's id, in `webhook-id` or `Idempotency-Key`, is not signed.
     Gitlab,
     /// No signature at all: whoever can reach the endpoint is believed.
     None,
@@ -92,32 +99,38 @@ impl fmt::Display for SchemeName {
 }
 
 /// The hash function under an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Algorithm {
     /// SHA-1. Old, but still sound inside an HMAC.
     Sha1,
     /// SHA-256.
+    #[default]
     Sha256,
     /// SHA-512.
     Sha512,
 }
 
 /// How a signature is written in its header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Encoding {
     /// Hexadecimal, either case.
+    #[default]
     Hex,
     /// Base64 of the standard alphabet, padded or not.
     Base64,
 }
 
 /// How the configured secret becomes the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum SecretEncoding {
     /// The secret's bytes are the key.
+    #[default]
     Raw,
     /// Hexadecimal.
     Hex,
@@ -128,10 +141,12 @@ pub enum SecretEncoding {
 }
 
 /// How a timestamp is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum TimestampUnit {
     /// Whole seconds since the Unix epoch.
+    #[default]
     Seconds,
     /// Whole milliseconds since the Unix epoch.
     Milliseconds,
@@ -139,55 +154,78 @@ pub enum TimestampUnit {
     Rfc3339,
 }
 
-/// What `verify:` says about a source, its secrets apart.
+/// Adds the other name of Standard Webhooks, which serde's alias keeps out of the schema.
+fn with_svix(schema: &mut Schema) {
+    if let Some(Value::Array(names)) = schema.get_mut("oneOf") {
+        names.push(json!({ "description": "The same as `standard-webhooks`.", "type": "string", "const": "svix" }));
+    }
+}
+
+/// How a source's webhooks are signed: what stands under `verify:`.
 ///
-/// All keys but `scheme` and `tolerance` describe the `hmac` scheme and are mistakes with any other.
+/// All keys but `scheme`, `secrets` and `tolerance` describe the `hmac` scheme and are mistakes with any other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scheme {
-    /// Who signs, or `hmac` for a scheme of your own.
+    /// The provider's signature scheme; `hmac` for one that the other keys describe; `none` for no signature at all.
     pub scheme: SchemeName,
-    /// How far a signed timestamp may be from now, e.g. `5m`. Only where the scheme signs one.
-    #[serde(
-        default,
-        with = "super::clock::text",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schemars(with = "Option<String>", regex(pattern = r"^[0-9]+(ms|s|m|h|d)$"))]
-    pub tolerance: Option<Duration>,
-    /// The hash function. `sha256` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Where the active secrets are found. Several while one is being replaced: any of them will do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = example_secrets())]
+    pub secrets: Vec<SecretRef>,
+    /// How far the signed timestamp may be from now, in either direction; default from the scheme. Only where the scheme
+    /// signs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"5m")]
+    pub tolerance: Option<DurationText>,
+    /// For `hmac`: the hash function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Algorithm::default()))]
     pub algorithm: Option<Algorithm>,
-    /// How the signature is written. `hex` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: how the signature is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Encoding::default()))]
     pub encoding: Option<Encoding>,
-    /// The header that carries the signature.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: the header that holds the signature. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"X-Signature")]
     pub header: Option<String>,
-    /// What stands before the signature, e.g. `sha256=`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: what stands before the signature in its header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sha256=")]
     pub prefix: Option<String>,
-    /// The signature's name in a header that is a list, e.g. `v1` in `t=…,v1=…`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: the signature's name in a header that is a list, such as `t=…,v1=…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"v1")]
     pub element: Option<String>,
-    /// What separates the elements of such a list. `,` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: what separates the elements of such a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = recipe::SEPARATOR))]
     pub separator: Option<char>,
-    /// What is signed: text with `{body}` and any of `{timestamp}`, `{id}`, `{url}`, `{method}`. `{body}` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: what is signed, a template with `{body}` and any of `{timestamp}`, `{id}`, `{url}`, `{method}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"{timestamp}.{body}", extend("default" = recipe::BODY))]
     pub signed: Option<String>,
-    /// Where the signed timestamp is: `header:<name>`, or `element:<name>` of the signature's own header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: where the signed timestamp is found: `header:<name>`, or `element:<name>` of the signature's own header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"header:X-Timestamp")]
     pub timestamp: Option<String>,
-    /// How the timestamp is written. `seconds` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: how the timestamp is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = TimestampUnit::default()))]
     pub timestamp_unit: Option<TimestampUnit>,
-    /// The header that carries the signed `{id}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: the header that holds the signed `{id}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"X-Event-Id")]
     pub id_header: Option<String>,
-    /// How the secrets are written. `raw` by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `hmac`: how the secrets are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = SecretEncoding::default()))]
     pub secret_encoding: Option<SecretEncoding>,
+}
+
+fn example_secrets() -> Value {
+    json!(["env:TRANSFERS_SECRET", "env:TRANSFERS_SECRET_OLD"])
 }
 
 impl Scheme {
@@ -195,6 +233,7 @@ impl Scheme {
     pub const fn new(scheme: SchemeName) -> Self {
         Self {
             scheme,
+            secrets: Vec::new(),
             tolerance: None,
             algorithm: None,
             encoding: None,
@@ -210,34 +249,70 @@ impl Scheme {
         }
     }
 
-    /// Finds every contradiction that needs no secret to be seen.
+    /// Finds the first of [`Scheme::mistakes`].
     ///
     /// # Errors
     /// Names the key that is missing, does not belong here, or cannot be understood.
     pub fn validate(&self) -> Result<(), SchemeError> {
-        if self.scheme == SchemeName::Hmac {
-            return Recipe::from_scheme(self).map(drop);
+        self.mistakes().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every contradiction that can be seen without the secrets.
+    pub fn mistakes(&self) -> Vec<SchemeError> {
+        let scheme = self.scheme;
+        let mut found = Vec::new();
+        if scheme == SchemeName::Hmac {
+            found.extend(recipe::mistakes(self));
+        } else {
+            let undated = self.tolerance.is_some() && scheme.preset().tolerance().is_none();
+            let keys = self.hmac_keys().chain(undated.then_some("tolerance"));
+            found.extend(keys.map(|key| SchemeError::NotForScheme { key, scheme }));
         }
-        if let Some(key) = self.hmac_key() {
-            return Err(SchemeError::NotForScheme {
-                key,
-                scheme: self.scheme,
-            });
+        if self.tolerance.is_some_and(|span| span.get().is_zero()) {
+            found.push(SchemeError::ZeroTolerance);
         }
-        match self.tolerance {
-            Some(_) if self.scheme.preset().tolerance().is_none() => {
-                Err(SchemeError::NotForScheme {
-                    key: "tolerance",
-                    scheme: self.scheme,
-                })
-            }
-            Some(Duration::ZERO) => Err(SchemeError::ZeroTolerance),
-            _ => Ok(()),
+        found
+    }
+
+    /// Whether so many secrets are what the scheme needs.
+    ///
+    /// # Errors
+    /// None for a scheme that verifies, or some for one that does not.
+    pub fn expects_secrets(&self, count: usize) -> Result<(), SchemeError> {
+        match (self.scheme, count) {
+            (SchemeName::None, 1..) => Err(SchemeError::UnusedSecrets),
+            (SchemeName::None, 0) | (_, 1..) => Ok(()),
+            (scheme, 0) => Err(SchemeError::NoSecrets(scheme)),
         }
     }
 
-    /// The first key that is set although only `hmac` has it.
-    fn hmac_key(&self) -> Option<&'static str> {
+    /// What stops a captured request from being sent again.
+    pub fn replay(&self) -> Replay {
+        match self.timestamp {
+            Some(_) => Replay::Tolerance,
+            None => self.scheme.preset().replay,
+        }
+    }
+
+    /// Whether the signature covers what the selector finds. Who captured a request can change what it does not cover
+    /// and send it again.
+    pub fn signs(&self, selector: &Selector) -> bool {
+        let by_recipe = |recipe: &Recipe| match selector {
+            Selector::Header(name) => recipe.signs_header(name),
+            Selector::Query(_) => recipe.signed.contains("{url}"),
+            Selector::Body(_) | Selector::Const(_) => true,
+        };
+        match &self.scheme.preset().method {
+            // A token is no signature, whatever else its holder may send.
+            Method::Open | Method::Token { .. } => matches!(selector, Selector::Const(_)),
+            Method::Hmac(recipe) => by_recipe(recipe),
+            Method::Configured => Recipe::from_scheme(self).is_ok_and(|recipe| by_recipe(&recipe)),
+            Method::Twilio => !matches!(selector, Selector::Header(_)),
+        }
+    }
+
+    /// The keys that are set and that only `hmac` has.
+    fn hmac_keys(&self) -> impl Iterator<Item = &'static str> {
         [
             ("algorithm", self.algorithm.is_some()),
             ("encoding", self.encoding.is_some()),
@@ -252,74 +327,6 @@ impl Scheme {
             ("secret_encoding", self.secret_encoding.is_some()),
         ]
         .into_iter()
-        .find_map(|(key, set)| set.then_some(key))
+        .filter_map(|(key, set)| set.then_some(key))
     }
-}
-
-/// What is wrong with a scheme or its secrets. Fits after "failed to set up verification: ".
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemeError {
-    /// A key that means nothing for this scheme.
-    #[error("`{key}` does not apply to the scheme `{scheme}`; remove it")]
-    NotForScheme {
-        /// The key.
-        key: &'static str,
-        /// The scheme.
-        scheme: SchemeName,
-    },
-    /// A key without which the others mean nothing.
-    #[error("the scheme `hmac` needs `{key}`: {hint}")]
-    MissingKey {
-        /// The key.
-        key: &'static str,
-        /// What to put there.
-        hint: &'static str,
-    },
-    /// Two keys, or a key and the template, contradict each other.
-    #[error("{0}")]
-    Contradiction(&'static str),
-    /// A header name with characters that no header name has.
-    #[error("`{key}` is no header name; use letters, digits and `-`, as in `X-Signature`")]
-    BadHeaderName {
-        /// The key.
-        key: &'static str,
-    },
-    /// `timestamp` is of no known form.
-    #[error("`timestamp` must be `header:<name>` or `element:<name>`")]
-    BadTimestampSource,
-    /// The template names something unknown, or has an unclosed brace.
-    #[error(
-        "`signed` has an unknown part `{0}`; the parts are {{body}}, {{timestamp}}, {{id}}, {{url}} and {{method}}"
-    )]
-    BadTemplate(String),
-    /// A tolerance that refuses everything.
-    #[error("`tolerance` must be longer than nothing, e.g. `5m`")]
-    ZeroTolerance,
-    /// The scheme verifies with a secret and has none.
-    #[error("the scheme `{0}` needs at least one secret")]
-    NoSecrets(SchemeName),
-    /// Secrets where nothing is verified.
-    #[error(
-        "the scheme `none` verifies nothing and takes no secrets; name the provider's scheme or remove them"
-    )]
-    UnusedSecrets,
-    /// A secret of no bytes, which anybody could guess.
-    #[error("secret {} is empty; check where it is read from", .0 + 1)]
-    EmptySecret(usize),
-    /// A secret that is not written as the scheme writes its secrets.
-    #[error("secret {} is not {expected}; copy it from the provider again", .index + 1)]
-    BadSecret {
-        /// Which one, counted from zero.
-        index: usize,
-        /// How it should be written.
-        expected: &'static str,
-    },
-    /// A public key was given where something must be signed.
-    #[error("a public key cannot sign; use the `whsk_…` key that belongs to it")]
-    CannotSign,
-    /// A body that the scheme has no way of signing.
-    #[error(
-        "twilio signs form fields, or the URL's bodySHA256: send a form, or add `bodySHA256={0}` to the URL's query"
-    )]
-    BodyNotSignable(String),
 }

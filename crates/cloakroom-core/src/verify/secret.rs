@@ -6,7 +6,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use super::scheme::{SchemeError, SecretEncoding};
+use super::error::SchemeError;
+use super::scheme::SecretEncoding;
 use crate::secret::Secret;
 
 /// Base64 as providers write it: the standard alphabet, padded or not.

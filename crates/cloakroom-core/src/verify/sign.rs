@@ -5,11 +5,12 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest, Sha256};
 
 use super::clock;
+use super::error::SchemeError;
 use super::keyed::render;
 use super::mac::{Mac, Tag};
 use super::preset::Method;
 use super::recipe::{Layout, Recipe, Template};
-use super::scheme::{Algorithm, Encoding, Scheme, SchemeError};
+use super::scheme::{Algorithm, Encoding, Scheme};
 use super::secret::{self, BASE64};
 use super::twilio;
 use super::verifier::RequestHead;

@@ -6,10 +6,11 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::error::SchemeError;
 use super::keyed::{Keyed, KeyedCheck, text};
 use super::preset::Method;
 use super::recipe::Recipe;
-use super::scheme::{Scheme, SchemeError};
+use super::scheme::Scheme;
 use super::secret;
 use super::twilio::{Twilio, TwilioCheck};
 use crate::secret::Secret;
@@ -68,26 +69,21 @@ enum Kind {
 }
 
 impl Verifier {
-    /// Prepares the keys. Any of the `secrets` may have signed a request, so that they can be rotated.
+    /// Prepares the keys. Any of the `secrets` may have signed a request, so that they can be rotated. They are what
+    /// the references in the scheme led to; the references themselves are not looked at.
     ///
     /// # Errors
     /// When the scheme contradicts itself, or a secret is missing or not written as the scheme writes them.
     pub fn new(scheme: &Scheme, secrets: &[Secret]) -> Result<Self, SchemeError> {
         scheme.validate()?;
-        let method = &scheme.scheme.preset().method;
-        match (method, secrets) {
-            (Method::Open, []) => return Ok(Self(Kind::Open)),
-            (Method::Open, _) => return Err(SchemeError::UnusedSecrets),
-            (_, []) => return Err(SchemeError::NoSecrets(scheme.scheme)),
-            _ => {}
-        }
+        scheme.expects_secrets(secrets.len())?;
         if let Some(index) = secrets
             .iter()
             .position(|secret| secret.expose().trim_ascii().is_empty())
         {
             return Err(SchemeError::EmptySecret(index));
         }
-        let kind = match method {
+        let kind = match &scheme.scheme.preset().method {
             Method::Open => Kind::Open,
             Method::Hmac(recipe) => Kind::Keyed(Keyed::new(recipe, scheme.tolerance, secrets)?),
             Method::Configured => {
@@ -143,7 +139,8 @@ fn token(
     let signed = if signing.is_empty() {
         None
     } else {
-        Some(Keyed::new(signed, scheme.tolerance, &signing)?)
+        let keyed = Keyed::new(signed, scheme.tolerance, &signing);
+        Some(keyed.map_err(|error| error.renumbered(|index| nth_whsec(secrets, index)))?)
     };
     let tokens = tokens
         .iter()
@@ -154,6 +151,15 @@ fn token(
         tokens,
         signed,
     })
+}
+
+/// Where the signing token number `index` stands among all secrets.
+fn nth_whsec(secrets: &[Secret], index: usize) -> usize {
+    let mut signing = secrets
+        .iter()
+        .enumerate()
+        .filter(|(_, secret)| secret::is_whsec(secret));
+    signing.nth(index).map_or(index, |(place, _)| place)
 }
 
 /// Compares hashes, so that not even the length of a token shows in the time taken.

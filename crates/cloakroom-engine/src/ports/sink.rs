@@ -49,6 +49,11 @@ pub enum Outcome {
         /// How long the consumer asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// Nothing was sent: the subscription's own rate limit is used up. Costs no attempt.
+    Deferred {
+        /// When to come again.
+        wait: Duration,
+    },
     /// The consumer wants nothing any more (HTTP 410).
     Gone {
         /// What it said.

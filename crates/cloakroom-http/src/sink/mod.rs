@@ -174,10 +174,7 @@ impl Sink for HttpSink {
         if let Some(throttle) = &self.throttle
             && let Err(wait) = throttle.admit().await
         {
-            return Outcome::Failed {
-                reason: "not sent: the subscription's rate limit is used up".to_owned(),
-                retry_after: Some(wait),
-            };
+            return Outcome::Deferred { wait };
         }
         match self.client.execute(self.request(events)).await {
             Ok(response) => {

@@ -12,8 +12,11 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::Mutex;
 
-/// How long a request may wait for its turn.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a request waits for its turn before it gives its place back.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it then stays away.
+const ABSENCE: Duration = Duration::from_secs(1);
 
 /// What may start at once after a pause: as much as this time allows. Timers are too coarse to space single requests
 /// at high rates.
@@ -58,7 +61,7 @@ impl Throttle {
         tokio::select! {
             biased;
             () = self.next_turn() => Ok(()),
-            () = self.clock.sleep_until(deadline) => Err(PATIENCE),
+            () = self.clock.sleep_until(deadline) => Err(ABSENCE),
         }
     }
 

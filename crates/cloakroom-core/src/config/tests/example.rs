@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::config;
-use crate::config::{
-    Config, First, GapPolicy, Late, Order, Overrides, SchemeName, SecretRef, Sink, Store,
-};
+use crate::config::{Config, First, GapPolicy, Late, Order, Overrides, Sink, Store};
 use crate::id::SourceName;
+use crate::secret::SecretRef;
+use crate::verify::SchemeName;
 
 const EXAMPLE: &str = include_str!("example.yaml");
 
@@ -26,7 +26,7 @@ fn the_documented_example_means_what_it_says() {
     else {
         panic!("{:?}", transfers.order)
     };
-    assert_eq!(at.as_str(), "body:/data/sequenceNumber");
+    assert_eq!(at.to_string(), "body:/data/sequenceNumber");
     assert_eq!(
         (gap.after.get().as_secs(), gap.then, gap.max),
         (30, GapPolicy::Skip, 10_000)
@@ -36,14 +36,22 @@ fn the_documented_example_means_what_it_says() {
     let billing = &config.subscriptions[&"billing".into()];
     assert!(!billing.takes(&"shop".into()));
     assert_eq!(
-        billing.filter.as_ref().unwrap().to_value(),
-        json!({ "type": [{ "prefix": "transfer." }] })
+        billing.filter.as_ref().unwrap().source(),
+        &json!({ "type": [{ "prefix": "transfer." }] })
     );
     let Sink::Http(http) = &billing.sink else {
         panic!("{:?}", billing.sink)
     };
     assert_eq!(http.rate.unwrap().interval().as_millis(), 20);
-    assert_eq!(config.warnings(), []);
+    let warnings = config.warnings();
+    let [unsigned] = warnings.as_slice() else {
+        panic!("{warnings:?}")
+    };
+    assert_eq!(unsigned.path, "sources.shop");
+    assert!(
+        unsigned.message.contains("X-Shopify-Event-Id"),
+        "{unsigned}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 use serde_json::Value;
 
+use super::config;
 use crate::config::Config;
+use crate::verify::{Scheme, SchemeName};
 
 #[test]
 fn keys_are_explained_from_the_schema() {
@@ -17,6 +19,9 @@ fn keys_are_explained_from_the_schema() {
         "explain_secret",
         explain("sources.transfers.verify.secrets[0]")
     );
+    insta::assert_snapshot!("explain_scheme", explain("sources.transfers.verify.scheme"));
+    insta::assert_snapshot!("explain_filter", explain("subscriptions.billing.filter"));
+    insta::assert_snapshot!("explain_key", explain("sources.transfers.key"));
     insta::assert_snapshot!("explain_first", explain("sources.transfers.order.first"));
     insta::assert_snapshot!("explain_document", explain(""));
     for unknown in [
@@ -28,6 +33,39 @@ fn keys_are_explained_from_the_schema() {
     ] {
         assert_eq!(Config::explain(unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn examples_are_configurations() {
+    let example = |path: &str| Config::explain(path).unwrap().example.unwrap();
+    let text = serde_json::json!({
+        "sources": { "transfers": { "verify": example("sources.*.verify") } },
+        "subscriptions": { "billing": {
+            "sources": example("subscriptions.*.sources"),
+            "filter": example("subscriptions.*.filter"),
+            "sink": example("subscriptions.*.sink"),
+        } },
+    });
+    config(&text.to_string());
+}
+
+#[test]
+fn schemes_that_do_not_sign_the_id_say_so() {
+    let explained = Config::explain("sources.*.verify.scheme").unwrap();
+    for name in SchemeName::ALL
+        .iter()
+        .filter(|name| **name != SchemeName::None)
+    {
+        let (_, doc) = explained
+            .choices
+            .iter()
+            .find(|(word, _)| word == name.as_str())
+            .unwrap();
+        let scheme = Scheme::new(*name);
+        let signed = name.preset().identity().iter().all(|id| scheme.signs(id));
+        assert_eq!(doc.contains("is not signed"), !signed, "{name}: {doc}");
+    }
+    assert!(explained.choices.iter().any(|(word, _)| word == "svix"));
 }
 
 #[test]

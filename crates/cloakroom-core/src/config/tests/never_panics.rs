@@ -82,7 +82,7 @@ proptest! {
                 }
             )*};
         }
-        check!(crate::config::DurationText, crate::config::Bytes, crate::config::Rate, crate::config::Selector);
+        check!(crate::units::DurationText, crate::units::Bytes, crate::units::Rate, crate::select::Selector);
     }
 
     #[test]

@@ -7,10 +7,12 @@ sources:
   open: { verify: { scheme: none } }
   demo:
   one-stream: { verify: { scheme: stripe, secrets: [env:S] }, order: { kind: dense, at: body:/n } }
+  unsigned-id: { verify: { scheme: github, secrets: [env:S] } }
+  own-id: { verify: { scheme: square, secrets: [env:S] }, id: header:X-Id }
   hashed: { verify: { scheme: hmac, secrets: [env:S], header: X-S } }
 subscriptions:
   local: { sources: [open], sink: { http: { url: "http://localhost:9000/", secret: env:S } } }
-  plain: { sources: [demo, hashed], sink: { http: { url: "http://a.example/" } }, enabled: false }
+  plain: { sources: [demo, hashed, unsigned-id, own-id], sink: { http: { url: "http://a.example/" } }, enabled: false }
 "#;
     let shown = |text: &str| {
         config(text)
@@ -23,8 +25,18 @@ subscriptions:
     insta::assert_snapshot!("warnings", shown(text));
     let exposed = "server: { listen: '0.0.0.0:80', admin_token: env:T, allow_private_sinks: true }";
     insta::assert_snapshot!("warnings_exposed", shown(exposed));
-    assert_eq!(
-        shown("sources: { a: { verify: { scheme: github, secrets: [env:S] } } }"),
-        ""
-    );
+    for signed in [
+        "scheme: stripe, secrets: [env:S]",
+        "scheme: svix, secrets: [env:S]",
+        "scheme: square, secrets: [env:S]",
+        "scheme: hmac, secrets: [env:S], header: X-S, signed: '{id}{body}', id_header: X-Id",
+    ] {
+        let id = if signed.contains("hmac") {
+            ", id: header:x-id"
+        } else {
+            ""
+        };
+        let text = format!("sources: {{ a: {{ verify: {{ {signed} }}{id} }} }}");
+        assert_eq!(shown(&text), "");
+    }
 }

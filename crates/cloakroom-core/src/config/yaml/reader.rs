@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 
 use super::tree::{Node, Value};
 use super::{entry, join};
-use crate::config::diagnostic::{Mistake, did_you_mean, echo};
+use crate::text::{Mistake, did_you_mean, echo};
 
 const NOTHING_HINT: &str = "write a value, or remove the key for its default";
 

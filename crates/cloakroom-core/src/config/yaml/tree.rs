@@ -7,7 +7,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, Spanned};
 
 use super::{child, entry};
-use crate::config::diagnostic::{Diagnostic, Diagnostics, echo};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::text::echo;
 
 /// A place in the file: line and column, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@ mod vectors;
 use super::*;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+use crate::units::DurationText;
 
 const URL: &str = "https://hooks.example.com/in/source?x=1";
 

@@ -265,7 +265,7 @@ fn timestamps_hold_for_the_tolerance_and_no_longer() {
             "{name}: {future}"
         );
         let mut lenient = request.at(seconds + 1);
-        lenient.scheme.tolerance = Some(tolerance * 2);
+        lenient.scheme.tolerance = Some(DurationText::from_secs(tolerance.as_secs() * 2));
         assert_eq!(lenient.verify(), Ok(()), "{name}: configured");
     }
 }

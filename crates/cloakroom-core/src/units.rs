@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::diagnostic::{Mistake, echo};
-use super::text::{TextSchema, text_value};
+use crate::text::{Mistake, TextSchema, echo, text_value};
 
 /// A span of time: a whole number and one of `ms`, `s`, `m`, `h`, `d`, e.g. `30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,10 +1,16 @@
 //! The configuration as the workers use it: compiled once, looked up often.
 
+mod build;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use build::{BuildError, Resolve};
+pub use cloakroom_core::config::STATE_SOURCE;
 use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
 use cloakroom_core::ordering::Rule;
 use cloakroom_core::pattern::Pattern;
@@ -13,9 +19,6 @@ use cloakroom_core::select::Selector;
 use cloakroom_core::verify::Verifier;
 
 use crate::ports::Sink;
-
-/// The source of Cloakroom's own state-change events. Cannot be configured.
-pub const STATE_SOURCE: &str = "cloakroom";
 
 /// Every source and subscription there is.
 #[derive(Debug, Default)]
@@ -36,7 +39,8 @@ pub struct Source {
     pub generation: u32,
     /// What orders its streams.
     pub rule: Rule,
-    /// What its streams depend on (kind, `at`, `key`), as text: may only change with the generation.
+    /// What its streams depend on, as text: `<kind> <at> <key>`, `-` where there is no `at`. May only change with the
+    /// generation.
     pub ordering: String,
     /// Checks signatures.
     pub verifier: Verifier,
