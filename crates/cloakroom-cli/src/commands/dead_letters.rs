@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::{done, show_list};
 use crate::client::{Client, Limit, Remote, segment};
 use crate::exit::{Exit, Outcome};
+use crate::output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -18,12 +19,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Send a dead letter once more.
+    /// Send dead letters once more.
     Redrive {
-        /// The subscription that gave up on it.
+        /// The subscription that gave up on them.
         subscription: String,
         /// The event's id.
-        id: String,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Every dead letter of the subscription.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -33,7 +38,7 @@ const COLUMNS: [(&str, &str); 5] = [
     ("subscription", "/subscription"),
     ("id", "/id"),
     ("stream", "/stream"),
-    ("attempts", "/attempts"),
+    ("since", "/since"),
     ("reason", "/reason"),
 ];
 
@@ -44,10 +49,15 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
             let listed = Client::new(&remote)?.list("/v1/dead-letters", &query, limit).await?;
             show_list(&listed, &COLUMNS, json, "no dead letters")?;
         }
-        Command::Redrive { subscription, id, remote } => {
-            let path = format!("/v1/dead-letters/{}/{}/redrive", segment(&subscription), segment(&id));
+        Command::Redrive { subscription, id, all: _, remote } => {
+            let name = segment(&subscription);
+            let path = match &id {
+                Some(id) => format!("/v1/dead-letters/{name}/{}/redrive", segment(id)),
+                None => format!("/v1/dead-letters/{name}/redrive"),
+            };
             let answer = Client::new(&remote)?.post(&path, None).await?;
-            done(&answer, json, format_args!("sent again: {id} to {subscription}"))?;
+            let count = answer.get("redriven").map_or_else(|| "?".to_owned(), output::scalar);
+            done(&answer, json, format_args!("dead letters sent again to {subscription}: {count}"))?;
         }
     }
     Ok(Exit::Ok)

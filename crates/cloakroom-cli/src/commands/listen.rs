@@ -73,9 +73,10 @@ pub(crate) async fn run(args: Args, json: bool) -> Outcome {
         clock: SystemClock::new(),
         tries: Mutex::default(),
     });
+    let mut signals = wiring::Signals::new();
     let app = axum::Router::new().fallback(receive).with_state(state);
     axum::serve(listener, app)
-        .with_graceful_shutdown(wiring::signal())
+        .with_graceful_shutdown(async move { signals.next().await })
         .await
         .map_err(|error| Failure::new(Exit::Failure, format!("cannot serve: {error}")))?;
     Ok(Exit::Ok)

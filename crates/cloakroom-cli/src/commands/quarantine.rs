@@ -48,8 +48,13 @@ pub(crate) enum Command {
     },
 }
 
-const COLUMNS: [(&str, &str); 4] =
-    [("id", "/id"), ("source", "/source"), ("reason", "/reason"), ("recorded", "/recorded")];
+const COLUMNS: [(&str, &str); 5] = [
+    ("id", "/id"),
+    ("source", "/source"),
+    ("reason", "/reason"),
+    ("detail", "/detail"),
+    ("recorded", "/recorded"),
+];
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{done, show, show_list};
 use crate::client::{Client, Limit, Remote, segment};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     },
 }
 
-const COLUMNS: [(&str, &str); 4] =
+const COLUMNS: [(&str, &str); 5] =
     [("name", "/name"), ("sink", "/sink"), ("enabled", "/enabled"), ("reason", "/reason")];
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
@@ -41,13 +41,8 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
             show_list(&listed, &COLUMNS, json, "no subscriptions")?;
         }
         Command::Show { name, remote } => {
-            let all = Client::new(&remote)?.list("/v1/subscriptions", &[], Limit::all()).await?;
-            let found = all.items.iter().find(|item| item["name"] == name.as_str());
-            let found = found.ok_or_else(|| {
-                Failure::new(Exit::Failure, format!("there is no subscription `{name}`"))
-                    .hint("see them with `cloakroom subscriptions list`")
-            })?;
-            show(found, json)?;
+            let path = format!("/v1/subscriptions/{}", segment(&name));
+            show(&Client::new(&remote)?.get(&path, &[]).await?, json)?;
         }
         Command::Enable { name, remote } => {
             let path = format!("/v1/subscriptions/{}/enable", segment(&name));

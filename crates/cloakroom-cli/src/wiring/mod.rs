@@ -7,7 +7,6 @@ mod lines;
 mod server;
 mod sinks;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use cloakroom_core::config::{Config, Diagnostics, Overrides};
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_engine::catalog::{BuildError, Resolve};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use lines::{LineSink, OpenError as LineSinkError};
 pub use server::{Server, ServerError};
@@ -140,20 +140,28 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Returns when the process is told to stop: by Ctrl-C or `SIGTERM`.
-pub(crate) fn signal() -> impl Future<Output = ()> + Send {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Registered at once, not at the first poll, so that none is missed.
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
-        match signals {
-            (Ok(mut interrupt), Ok(mut terminate)) => {
+/// The signals that tell the process to stop: Ctrl-C and `SIGTERM`. Listens from the moment it is made.
+pub(crate) struct Signals {
+    interrupt: io::Result<Signal>,
+    terminate: io::Result<Signal>,
+}
+
+impl Signals {
+    /// Begins to listen. Must be called within a Tokio runtime.
+    pub(crate) fn new() -> Self {
+        Self { interrupt: signal(SignalKind::interrupt()), terminate: signal(SignalKind::terminate()) }
+    }
+
+    /// Returns at the next signal.
+    pub(crate) async fn next(&mut self) {
+        match (&mut self.interrupt, &mut self.terminate) {
+            (Ok(interrupt), Ok(terminate)) => {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
             }
-            // Without handlers the signals keep their usual effect, which is to end the process.
+            // Signals that nobody listens to keep their usual effect, which is to end the process.
             _ => std::future::pending().await,
         }
     }
