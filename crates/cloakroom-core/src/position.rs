@@ -100,6 +100,12 @@ impl Position {
         digits.parse().ok()
     }
 
+    /// The first instant whose arrival positions are all above this one, which stands in an arrival stream.
+    pub fn just_after_arrival(&self) -> Option<Timestamp> {
+        let micros = self.0.split(['-', '+']).next()?.parse::<i64>().ok()?;
+        Some(Timestamp::from_micros(micros.saturating_add(1)))
+    }
+
     /// Whether this is a place given to a late event.
     pub fn is_late(&self) -> bool {
         self.0.contains('+')

@@ -3,6 +3,7 @@
 //! A pure function. The engine reads the head and the candidates above it, asks [`resequence`], and writes the answer
 //! in one transaction that is conditioned on the head it read.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::head::{Base, Gap, Head};
@@ -35,7 +36,7 @@ pub struct Decision {
     pub released: usize,
     /// How many of the released ones, from the first, are older versions of the last: recorded, never handed out.
     pub superseded: usize,
-    /// Numbers to be passed over: placeholders to write, all of them up to the new head.
+    /// Numbers to be passed over: entries to write above the released candidates, the last of them at the new head.
     pub skipped: Option<Skip>,
     /// Look again at once: more may be released than this decision could hold.
     pub again: bool,
@@ -46,39 +47,39 @@ impl Decision {
     /// deadline: the new one is derived again from the events then. So a burst in reverse order costs one head write.
     pub fn must_write(&self, before: &Head, now: Timestamp) -> bool {
         let after = &self.head;
+        let not_due = before
+            .wake_at
+            .is_some_and(|at| now < at && after.wake_at.is_some_and(|new| at <= new));
         let gap_only_shrank = match (&before.gap, &after.gap) {
-            (Some(old), Some(new)) => {
-                let same = Gap {
+            (Some(old), Some(new)) if new.to <= old.to => {
+                let gap = Gap {
                     to: old.to,
                     since: old.since,
                     deadline: old.deadline,
                     ..new.clone()
                 };
-                same == *old && new.to <= old.to
+                let but_for_the_gap = Head {
+                    gap: Some(gap),
+                    wake_at: before.wake_at,
+                    ..after.clone()
+                };
+                but_for_the_gap == *before
             }
             _ => false,
         };
-        let not_due = before
-            .wake_at
-            .is_some_and(|at| now < at && after.wake_at.is_some_and(|new| new >= at));
-        let same = Head {
-            gap: before.gap.clone(),
-            wake_at: before.wake_at,
-            ..after.clone()
-        };
-        !(*after == *before || (gap_only_shrank && not_due && same == *before))
+        *after != *before && !(gap_only_shrank && not_due)
     }
 }
 
-/// Placeholders for the numbers `from..=to`.
+/// Numbers that are passed over: a placeholder for each of `from..=to`, in the transaction that moves the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skip {
     /// The first number to write.
     pub from: u64,
-    /// The last number to write.
+    /// The last number to write; below `from` when only the gap event is still to be written.
     pub to: u64,
-    /// Where the whole range that is passed over starts, when this is its end: the last placeholder then stands for the
-    /// range and is its one gap event.
+    /// Where the whole range that is passed over starts, when it ends here: the entry at the new head is then the one
+    /// gap event of `range_from..=to`.
     pub range_from: Option<u64>,
 }
 
@@ -102,7 +103,12 @@ pub fn need(rule: &Rule, head: &Head, now: Timestamp) -> Need {
         Rule::Dense {
             first: First::Lowest { .. },
             ..
-        } if head.base == Base::Open && asleep => Need::Nothing,
+        } if head.base == Base::Open => match head.wake_at {
+            // The window runs from whichever event was accepted first.
+            None => Need::All,
+            Some(_) if asleep => Need::Nothing,
+            Some(_) => Need::Run,
+        },
         Rule::Dense { .. } | Rule::Version | Rule::Arrival => Need::Run,
     }
 }
@@ -197,132 +203,183 @@ fn dense(
 ) -> Decision {
     let base = match head.base {
         Base::Settled(base) => base,
-        Base::Open | Base::Fixed(_) => return choose_base(first, head, candidates, now),
+        Base::Open | Base::Fixed(_) => return choose_base(first, head, candidates, complete, now),
     };
-    let mut next = match head.position.as_ref() {
-        Some(position) => position.number().map_or(base, |number| number + 1),
+    let start = match head.position.as_ref().and_then(Position::number) {
+        Some(number) => base.max(number + 1),
         None => base,
     };
-    let mut released = 0;
-    for candidate in candidates {
-        match candidate.position.number() {
-            Some(number) if number == next && !candidate.position.is_late() => next += 1,
-            _ if candidate.position.is_late()
-                && candidate.position.number().is_none_or(|n| n < next) => {}
-            _ => break,
-        }
-        released += 1;
+    let run = Run::of(start, candidates);
+    let before = head.gap.as_ref();
+    if let Some(gap) = before
+        && let Some(range_from) = gap.skipping_from.filter(|from| *from < gap.from)
+        && run.next > start
+    {
+        return end_range(head, gap, range_from, candidates);
     }
-    let position = candidates[..released]
-        .last()
-        .map(|last| last.position.clone())
-        .or_else(|| head.position.clone());
-    let Some(above) = candidates.get(released) else {
-        let head = Head {
-            position,
-            gap: None,
-            wake_at: None,
-            ..head.clone()
-        };
-        return Decision {
-            head,
-            released,
-            superseded: 0,
-            skipped: None,
-            again: !complete,
-        };
-    };
-    let to = above
-        .position
-        .number()
-        .map_or(next, |number| number.saturating_sub(1));
-    let gap = open_gap(policy, head.gap.as_ref(), next, to, above.recorded, now);
+    let released = run.released;
+    let position = candidates[..released].last().map(|last| &last.position);
     let head = Head {
-        position,
+        position: position.or(head.position.as_ref()).cloned(),
+        gap: None,
+        wake_at: None,
         ..head.clone()
     };
-    decide_gap(policy, head, gap, released, now)
+    if let Some(above) = candidates.get(released) {
+        let to = above
+            .position
+            .number()
+            .map_or(run.next, |number| number - 1);
+        let gap = open_gap(policy, before, run.next..=to, above.recorded, run.last);
+        return decide_gap(policy, head, gap, released, now);
+    }
+    // While it is not known what follows, it is not known either whether the hole goes on, or the next one opens here:
+    // the clock must not be forgotten.
+    let gap = before.filter(|_| !complete).map(|gap| {
+        let hole = run.next.min(gap.to)..=gap.to;
+        open_gap(policy, before, hole, gap.since, run.last)
+    });
+    Decision {
+        again: !complete,
+        released,
+        ..unchanged(&Head { gap, ..head })
+    }
+}
+
+/// The candidates that follow on from the head without a hole.
+struct Run {
+    released: usize,
+    /// The number after the run.
+    next: u64,
+    /// When the last number of the run was accepted.
+    last: Option<Timestamp>,
+}
+
+impl Run {
+    fn of(start: u64, candidates: &[Candidate]) -> Self {
+        let mut run = Self {
+            released: 0,
+            next: start,
+            last: None,
+        };
+        for candidate in candidates {
+            match candidate.position.number() {
+                Some(number) if number > run.next => break,
+                Some(number) if number == run.next => {
+                    run.next += 1;
+                    run.last = Some(candidate.recorded);
+                }
+                // Placed late: nothing holds it.
+                _ => {}
+            }
+            run.released += 1;
+        }
+        run
+    }
+}
+
+/// Ends a range whose passing-over has begun, because the number after its last placeholder turned up meanwhile: the
+/// placeholders are frozen, so their gap event comes directly after them, at a place like a late event's.
+fn end_range(head: &Head, gap: &Gap, range_from: u64, candidates: &[Candidate]) -> Decision {
+    let released = candidates
+        .iter()
+        .take_while(|candidate| candidate.position.is_late())
+        .count();
+    let last = candidates[..released].last().map(|last| &last.position);
+    let Some(position) = Position::after_head(last.or(head.position.as_ref())) else {
+        return unchanged(head);
+    };
+    Decision {
+        head: Head {
+            position: Some(position),
+            gap: Some(Gap {
+                skipping_from: Some(gap.from),
+                ..gap.clone()
+            }),
+            wake_at: None,
+            ..head.clone()
+        },
+        released,
+        skipped: Some(Skip {
+            from: gap.from,
+            to: gap.from - 1,
+            range_from: Some(range_from),
+        }),
+        again: true,
+        ..unchanged(head)
+    }
 }
 
 /// Fixes where a `first: lowest` stream starts, in three steps with a look at the ledger between them: choose the
 /// lowest number once the window is over, look for lower ones that were written before the choice, then settle.
-fn choose_base(first: &First, head: &Head, candidates: &[Candidate], now: Timestamp) -> Decision {
+fn choose_base(
+    first: &First,
+    head: &Head,
+    candidates: &[Candidate],
+    complete: bool,
+    now: Timestamp,
+) -> Decision {
     let lowest = candidates
         .iter()
         .find_map(|c| c.position.number().filter(|_| !c.position.is_late()));
     let Some(lowest) = lowest else {
-        return unchanged(head);
+        // Only what was placed late: it waits for no base, and must not hide what stands behind it.
+        return release_all(head, candidates, complete);
     };
-    let with_base = |base, again| Decision {
+    let with_base = |base| Decision {
         head: Head {
             base,
             wake_at: None,
             ..head.clone()
         },
-        again,
+        again: true,
         ..unchanged(head)
     };
-    match (head.base, first) {
-        (Base::Fixed(base), _) if lowest < base => with_base(Base::Fixed(lowest), true),
-        (Base::Fixed(base), _) => with_base(Base::Settled(base), true),
-        (_, First::Number(number)) => with_base(Base::Settled(*number), true),
-        (_, First::Lowest { hold }) => match head.wake_at {
-            Some(at) if now >= at => with_base(Base::Fixed(lowest), true),
-            Some(_) => unchanged(head),
-            None => {
-                let opened = candidates
-                    .iter()
-                    .map(|candidate| candidate.recorded)
-                    .min()
-                    .unwrap_or(now);
-                Decision {
-                    head: Head {
-                        wake_at: Some(opened.after(*hold)),
-                        ..head.clone()
-                    },
-                    again: now >= opened.after(*hold),
-                    ..unchanged(head)
-                }
-            }
-        },
+    let hold = match (head.base, first) {
+        (Base::Fixed(base), _) if lowest < base => return with_base(Base::Fixed(lowest)),
+        (Base::Fixed(base), _) => return with_base(Base::Settled(base)),
+        (_, First::Number(number)) => return with_base(Base::Settled(*number)),
+        (_, First::Lowest { hold }) => *hold,
+    };
+    let opened = candidates.iter().map(|candidate| candidate.recorded).min();
+    let ends = head
+        .wake_at
+        .unwrap_or_else(|| opened.unwrap_or(now).after(hold));
+    if now >= ends {
+        return with_base(Base::Fixed(lowest));
     }
+    unchanged(&Head {
+        wake_at: Some(ends),
+        ..head.clone()
+    })
 }
 
-/// The hole `from..=to`, with its clock. The clock runs from the first event above the hole, which is also the one that
-/// shrank it from above; when the head moved into the hole it starts anew. It never runs from before the stream's
-/// previous hole was opened.
+/// The hole between two neighbours: the event `above` it, and the last one of the run `below` it (known when that run
+/// has just been released). The clock runs from the later of the two, because that one opened the hole or shrank it
+/// last. It never goes back.
 fn open_gap(
     policy: &GapPolicy,
     before: Option<&Gap>,
-    from: u64,
-    to: u64,
+    hole: RangeInclusive<u64>,
     above: Timestamp,
-    now: Timestamp,
+    below: Option<Timestamp>,
 ) -> Gap {
-    if let Some(gap) = before {
-        if gap.from == from && gap.to == to {
-            return gap.clone();
-        }
-        if gap.skipping_from.is_some() && from <= gap.to && to <= gap.to {
-            return Gap {
-                from,
-                to,
-                ..gap.clone()
-            };
-        }
-    }
-    let since = match before {
-        Some(gap) if gap.from < from && from <= gap.to => now,
-        Some(gap) => above.max(gap.since),
-        None => above,
-    };
+    let (from, to) = hole.into_inner();
+    let since = above
+        .max(below.unwrap_or(above))
+        .max(before.map_or(above, |gap| gap.since));
+    // Passing over goes on to the end of what is left of its hole. What it has not reached yet, it starts at.
+    let skipping_from = before
+        .filter(|gap| from <= gap.to)
+        .and_then(|gap| gap.skipping_from.map(|begun| (gap, begun)))
+        .map(|(gap, begun)| if gap.from == from { begun } else { from });
     Gap {
         from,
         to,
         since,
         deadline: since.after(policy.after),
-        stalled: false,
-        skipping_from: None,
+        stalled: before.is_some_and(|gap| gap.stalled && gap.from == from && gap.to == to),
+        skipping_from,
     }
 }
 
@@ -333,53 +390,49 @@ fn decide_gap(
     released: usize,
     now: Timestamp,
 ) -> Decision {
-    let waiting = |gap: Gap, wake_at, again| Decision {
-        head: Head {
-            gap: Some(gap),
-            wake_at,
-            ..head.clone()
-        },
-        released,
-        superseded: 0,
-        skipped: None,
-        again,
-    };
-    let start = gap.skipping_from.unwrap_or(gap.from);
-    let skippable = gap.skipping_from.is_some()
-        || (policy.then == GapAction::Skip
-            && gap.to - gap.from < policy.max
-            && now >= gap.deadline);
-    if !skippable {
-        let stalled = now >= gap.deadline;
-        let wake_at = (!stalled).then_some(gap.deadline);
-        return waiting(Gap { stalled, ..gap }, wake_at, false);
+    let due = now >= gap.deadline;
+    let narrow = gap.to - gap.from < policy.max;
+    let by_policy = due && narrow && policy.then == GapAction::Skip;
+    if !by_policy && gap.skipping_from.is_none() {
+        let head = Head {
+            wake_at: (!due).then_some(gap.deadline),
+            gap: Some(Gap {
+                stalled: due,
+                ..gap
+            }),
+            ..head
+        };
+        return Decision {
+            released,
+            ..unchanged(&head)
+        };
     }
-    if released > 0 {
-        // One thing at a time: first the run that is there, then the hole behind it.
-        let due = Some(gap.deadline);
-        return waiting(gap, due, true);
-    }
+    let range_from = gap.skipping_from.unwrap_or(gap.from);
     let to = gap.to.min(gap.from + (PLACEHOLDERS_MAX - 1));
     let complete = to == gap.to;
+    let skip = Skip {
+        from: gap.from,
+        to,
+        range_from: complete.then_some(range_from),
+    };
     let rest = Gap {
         from: to + 1,
-        skipping_from: Some(start),
+        skipping_from: Some(range_from),
         ..gap
     };
+    let head = Head {
+        position: Some(Position::dense(to)),
+        gap: (!complete).then_some(rest),
+        wake_at: None,
+        ..head
+    };
     Decision {
-        head: Head {
-            position: Some(Position::dense(to)),
-            gap: (!complete).then_some(rest),
-            wake_at: None,
-            ..head
-        },
-        released: 0,
-        superseded: 0,
-        skipped: Some(Skip {
-            from: gap.from,
-            to,
-            range_from: complete.then_some(start),
-        }),
+        released,
+        skipped: Some(skip),
         again: true,
+        ..unchanged(&head)
     }
 }
+
+#[cfg(test)]
+mod tests;

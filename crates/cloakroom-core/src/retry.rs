@@ -21,7 +21,12 @@ impl RetryPolicy {
     ///
     /// A consumer's `Retry-After` wins over the policy, up to [`RETRY_AFTER_MAX`]; it is a lower bound, so the jitter
     /// (of at most `base`) comes on top, and a crowd that was sent away together does not come back together.
-    pub fn wait_after(&self, failed: u32, retry_after: Option<Duration>, random: u64) -> Option<Duration> {
+    pub fn wait_after(
+        &self,
+        failed: u32,
+        retry_after: Option<Duration>,
+        random: u64,
+    ) -> Option<Duration> {
         if failed >= self.attempts {
             return None;
         }
@@ -47,15 +52,28 @@ mod tests {
 
     use super::*;
 
-    const POLICY: RetryPolicy =
-        RetryPolicy { attempts: 10, base: Duration::from_secs(1), max: Duration::from_secs(600) };
+    const POLICY: RetryPolicy = RetryPolicy {
+        attempts: 10,
+        base: Duration::from_secs(1),
+        max: Duration::from_secs(600),
+    };
 
     #[test]
     fn waits_double_up_to_the_maximum_and_then_end() {
-        let longest = |failed| POLICY.wait_after(failed, None, u64::MAX).map(|wait| wait.as_secs());
-        assert_eq!([longest(1), longest(2), longest(3), longest(9)], [Some(1), Some(2), Some(4), Some(256)]);
+        let longest = |failed| {
+            POLICY
+                .wait_after(failed, None, u64::MAX)
+                .map(|wait| wait.as_secs())
+        };
+        assert_eq!(
+            [longest(1), longest(2), longest(3), longest(9)],
+            [Some(1), Some(2), Some(4), Some(256)]
+        );
         assert_eq!(longest(10), None);
-        let patient = RetryPolicy { attempts: 100, ..POLICY };
+        let patient = RetryPolicy {
+            attempts: 100,
+            ..POLICY
+        };
         assert_eq!(patient.wait_after(60, None, u64::MAX), Some(POLICY.max));
     }
 
@@ -63,7 +81,10 @@ mod tests {
     fn retry_after_wins_over_the_maximum_but_not_for_ever() {
         let asked = Duration::from_secs(3_600);
         assert_eq!(POLICY.wait_after(1, Some(asked), 0), Some(asked));
-        assert_eq!(POLICY.wait_after(1, Some(Duration::MAX), 0), Some(RETRY_AFTER_MAX));
+        assert_eq!(
+            POLICY.wait_after(1, Some(Duration::MAX), 0),
+            Some(RETRY_AFTER_MAX)
+        );
         assert_eq!(POLICY.wait_after(10, Some(asked), 0), None);
     }
 

@@ -1,0 +1,5 @@
+//! Tables of single decisions, and a model of a ledger in which appends, looks and the clock interleave at random.
+
+mod model;
+mod properties;
+mod table;
