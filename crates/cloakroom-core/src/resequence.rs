@@ -408,7 +408,7 @@ fn decide_gap(
         };
     }
     let range_from = gap.skipping_from.unwrap_or(gap.from);
-    let to = gap.to.min(gap.from + (PLACEHOLDERS_MAX - 1));
+    let to = gap.to.min(gap.from.saturating_add(PLACEHOLDERS_MAX - 1));
     let complete = to == gap.to;
     let skip = Skip {
         from: gap.from,
