@@ -231,7 +231,7 @@ fn dense(
             .number()
             .map_or(run.next, |number| number - 1);
         let gap = open_gap(policy, before, run.next..=to, above.recorded, run.last);
-        return decide_gap(policy, head, gap, released, now);
+        return decide_gap(policy, head, &gap, released, now);
     }
     // While it is not known what follows, it is not known either whether the hole goes on, or the next one opens here:
     // the clock must not be forgotten.
@@ -386,7 +386,7 @@ fn open_gap(
 fn decide_gap(
     policy: &GapPolicy,
     head: Head,
-    gap: Gap,
+    gap: &Gap,
     released: usize,
     now: Timestamp,
 ) -> Decision {
@@ -398,7 +398,7 @@ fn decide_gap(
             wake_at: (!due).then_some(gap.deadline),
             gap: Some(Gap {
                 stalled: due,
-                ..gap
+                ..gap.clone()
             }),
             ..head
         };
@@ -418,7 +418,7 @@ fn decide_gap(
     let rest = Gap {
         from: to + 1,
         skipping_from: Some(range_from),
-        ..gap
+        ..gap.clone()
     };
     let head = Head {
         position: Some(Position::dense(to)),
