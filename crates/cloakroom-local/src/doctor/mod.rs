@@ -91,7 +91,7 @@ pub fn doctor(
         Ok(()) => {}
         Err(Unopened::Shadow(error)) => return Err(error),
         Err(Unopened::Ledger(error)) => {
-            findings.add(Severity::Error, "ledger-unreadable", error.to_string())
+            findings.add(Severity::Error, "ledger-unreadable", error.to_string());
         }
     }
     claims::examine(&folders, &referenced, &mut findings, &mut totals, progress)?;

@@ -1,14 +1,15 @@
 //! The ledger in an LSM tree, written by one thread that commits in groups.
 //!
-//! Reads never wait for the writer. They take the tree's last published snapshot: the tree publishes a batch only once
-//! its journal entry is on disk and all of it is applied, so a read sees what is durable, and whole transactions only.
+//! Reads never wait for the writer. They use the snapshot that the writer took after its last commit, when everything
+//! applied was durable and nothing was half applied. (The tree's newest snapshot would not do: when a background flush
+//! ends in the middle of a commit, it makes visible what of the batch is applied by then.)
 
 mod heads;
 mod writer;
 
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use cloakroom_core::event::Event;
@@ -47,7 +48,12 @@ pub(crate) struct Store {
     db: Database,
     records: Keyspace,
     attention: Keyspace,
+    /// What readers see.
+    published: Arc<RwLock<Snapshot>>,
 }
+
+/// Is shown a stored record: its key and its value.
+type RecordVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError> + 'a;
 
 /// A durable ledger in one directory.
 pub struct LocalLedger {
@@ -85,12 +91,29 @@ impl Store {
         Ok(Self {
             records: keyspace("records", MEMTABLE_BYTES)?,
             attention: keyspace("attention", ATTENTION_MEMTABLE_BYTES)?,
+            published: Arc::new(RwLock::new(db.snapshot())),
             db,
         })
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shows readers what the tree holds now. Only for when no commit is under way.
+    fn publish(&self) {
+        let snapshot = self.db.snapshot();
+        *self
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Record>, LedgerError> {
-        let stored = self.db.snapshot().get(&self.records, key::encode(key));
+        let stored = self.snapshot().get(&self.records, key::encode(key));
         stored
             .map_err(|error| failed(&error))?
             .map(|bytes| decode(&bytes))
@@ -120,7 +143,7 @@ impl Store {
         {
             return Ok(Vec::new());
         }
-        let range = self.db.snapshot().range(&self.records, (start, end));
+        let range = self.snapshot().range(&self.records, (start, end));
         range
             .take(limit)
             .map(|entry| event(entry.value()))
@@ -130,7 +153,7 @@ impl Store {
     fn last_event(&self, stream: &StreamId) -> Result<Option<Event>, LedgerError> {
         let prefix = key::events_prefix(stream);
         let range = prefix.clone()..key::end_of(&prefix);
-        let mut range = self.db.snapshot().range(&self.records, range);
+        let mut range = self.snapshot().range(&self.records, range);
         range
             .next_back()
             .map(|entry| event(entry.value()))
@@ -157,7 +180,7 @@ impl Store {
             // Not a cursor that this index gave: there is nothing behind it.
             Some(_) => return Ok(Page::default()),
         };
-        let snapshot = self.db.snapshot();
+        let snapshot = self.snapshot();
         let tree = match index {
             Index::Attention { .. } => &self.attention,
             _ => &self.records,
@@ -180,11 +203,8 @@ impl Store {
     }
 
     /// Shows every stored record, key and value, in the order of the keys.
-    pub(crate) fn each_record(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
-        for entry in self.db.snapshot().iter(&self.records) {
+    pub(crate) fn each_record(&self, visit: &mut RecordVisitor<'_>) -> Result<(), LedgerError> {
+        for entry in self.snapshot().iter(&self.records) {
             let (key, bytes) = entry.into_inner().map_err(|error| failed(&error))?;
             visit(&key, &bytes)?;
         }
@@ -206,7 +226,7 @@ impl Store {
             None => Bound::Included(prefix.clone()),
         };
         let end = Bound::Included(key::event_in(&prefix, up_to));
-        for entry in self.db.snapshot().range(&self.records, (start, end)) {
+        for entry in self.snapshot().range(&self.records, (start, end)) {
             if let Ok(event) = event(entry.value()) {
                 visit(&event);
             }

@@ -218,3 +218,60 @@ async fn a_nearly_full_disk_refuses_only_what_is_new() {
     );
     assert_eq!(view(&ledger).await.0, Some(head(2, 2)), "reads go on");
 }
+
+/// A flush that ends in the middle of a commit must not show half of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn background_flushes_show_no_half_transactions() {
+    const EACH: u64 = 99;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::at(Timestamp::from_secs(0));
+    let ledger = Arc::new(LocalLedger::open(folder.path(), &options).unwrap());
+    ledger
+        .transact(vec![Write::Create(head(0, 0))])
+        .await
+        .unwrap();
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flushing = {
+        let (store, done) = (ledger.store.clone(), Arc::clone(&done));
+        std::thread::spawn(move || {
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                store.records.rotate_memtable_and_wait().unwrap();
+            }
+        })
+    };
+    let reading = {
+        let (ledger, done) = (Arc::clone(&ledger), Arc::clone(&done));
+        std::thread::spawn(move || {
+            let store = &ledger.store;
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                // What an event shows, the head shows as well, and the other way round.
+                let last = store.last_event(&stream()).unwrap();
+                let Some(Record::Head(head)) = store.get(&Key::Head(stream())).unwrap() else {
+                    panic!("the head is gone");
+                };
+                let released = head.head.position.unwrap();
+                assert!(
+                    last.is_none_or(|last| last.position <= released),
+                    "an event was seen before its head"
+                );
+                if head.revision > 0 {
+                    let event = store.get(&Key::Event(stream(), released.clone())).unwrap();
+                    assert!(event.is_some(), "a head was seen before its event");
+                }
+            }
+        })
+    };
+    for round in 0..100 {
+        let events = (1..=EACH).map(|number| Write::Create(event(round * EACH + number)));
+        let record = head((round + 1) * EACH, round + 1);
+        let mut writes: Vec<_> = events.collect();
+        writes.push(Write::Replace {
+            record,
+            revision: round,
+        });
+        ledger.transact(writes).await.unwrap();
+    }
+    done.store(true, std::sync::atomic::Ordering::Release);
+    flushing.join().unwrap();
+    reading.join().unwrap();
+}

@@ -252,6 +252,10 @@ impl Committer {
     }
 
     /// Whether all conditions hold, given what the group did before.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the port's error carries the record that was met, and is moved once"
+    )]
     fn check(&self, group: &mut Group, writes: &[Prepared]) -> Result<(), TransactError> {
         for (number, write) in writes.iter().enumerate() {
             if !group.staged.contains_key(&write.key) {
@@ -334,6 +338,7 @@ impl Committer {
             db,
             records,
             attention,
+            ..
         } = &self.store;
         let mut batch = db.batch().durability(Some(PersistMode::SyncData));
         let mut heads = Vec::new();
@@ -369,6 +374,7 @@ impl Committer {
             gate.pass();
         }
         batch.commit().map_err(|error| failed(&error))?;
+        self.store.publish();
         for (stream, head) in heads {
             self.heads.put_in(stream, head);
         }
