@@ -5,6 +5,7 @@
 //! ends in the middle of a commit, it makes visible what of the batch is applied by then.)
 
 mod heads;
+mod recent;
 mod writer;
 
 use std::ops::Bound;
@@ -21,6 +22,7 @@ use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Snapshot};
 
 use self::heads::Heads;
+use self::recent::Recents;
 use self::writer::Writer;
 use crate::data_dir::Options;
 use crate::{key, value};
@@ -59,6 +61,7 @@ type RecordVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError> + 'a
 pub struct LocalLedger {
     store: Store,
     heads: Arc<Heads>,
+    recents: Arc<Recents>,
     writer: Writer,
 }
 
@@ -296,10 +299,18 @@ impl LocalLedger {
     pub fn open(folder: &Path, options: &Options) -> Result<Self, LedgerError> {
         let store = Store::open(folder)?;
         let heads = Arc::new(Heads::new());
-        let writer = Writer::start(store.clone(), Arc::clone(&heads), folder, options)?;
+        let recents = Arc::new(Recents::new());
+        let writer = Writer::start(
+            store.clone(),
+            Arc::clone(&heads),
+            Arc::clone(&recents),
+            folder,
+            options,
+        )?;
         Ok(Self {
             store,
             heads,
+            recents,
             writer,
         })
     }
@@ -343,8 +354,21 @@ impl Ledger for LocalLedger {
         up_to: Option<&Position>,
         limit: usize,
     ) -> Result<Vec<Event>, LedgerError> {
+        if let Some(events) = self.recents.events(stream, after, up_to, limit) {
+            return Ok(events);
+        }
         if limit <= INLINE_EVENTS_MAX {
-            return self.store.events(stream, after, up_to, limit);
+            let watched = up_to
+                .is_none()
+                .then(|| self.recents.watch(stream))
+                .flatten();
+            let events = self.store.events(stream, after, up_to, limit)?;
+            if let Some(watched) = watched
+                && events.len() < limit
+            {
+                watched.offer(after, &events);
+            }
+            return Ok(events);
         }
         let (stream, after, up_to) = (stream.clone(), after.cloned(), up_to.cloned());
         self.unblocked(move |store| store.events(&stream, after.as_ref(), up_to.as_ref(), limit))
@@ -352,6 +376,9 @@ impl Ledger for LocalLedger {
     }
 
     async fn last_event(&self, stream: &StreamId) -> Result<Option<Event>, LedgerError> {
+        if let Some(event) = self.recents.last_event(stream) {
+            return Ok(Some(event));
+        }
         self.store.last_event(stream)
     }
 

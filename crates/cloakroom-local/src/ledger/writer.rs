@@ -19,6 +19,7 @@ use fjall::{PersistMode, UserValue};
 use tokio::sync::oneshot;
 
 use super::heads::Heads;
+use super::recent::{Recents, Tail};
 use super::{Store, corrupt, decode, failed};
 use crate::data_dir::Options;
 use crate::{disk, key, value};
@@ -44,6 +45,8 @@ struct Prepared {
     key: Vec<u8>,
     /// Set when the key is a head's.
     stream: Option<StreamId>,
+    /// Set when the key is an event's.
+    event: Option<(StreamId, Position)>,
     action: Action,
 }
 
@@ -58,14 +61,15 @@ enum Action {
 /// A record about to be written.
 struct Fresh {
     bytes: Vec<u8>,
-    /// Kept for heads, which go into the cache.
-    head: Option<Arc<Record>>,
+    /// Kept for heads and events, which stay in memory for a while.
+    record: Option<Arc<Record>>,
 }
 
 impl Writer {
     pub(super) fn start(
         store: Store,
         heads: Arc<Heads>,
+        recents: Arc<Recents>,
         folder: &Path,
         options: &Options,
     ) -> Result<Self, LedgerError> {
@@ -73,6 +77,7 @@ impl Writer {
         let committer = Committer {
             store,
             heads,
+            recents,
             folder: folder.to_owned(),
             reserve_bytes: options.reserve_bytes,
             broken: None,
@@ -137,9 +142,10 @@ impl Prepared {
     fn new(write: Write) -> Self {
         let record_key = write.key();
         let key = key::encode(&record_key);
-        let stream = match record_key {
-            Key::Head(stream) => Some(stream),
-            _ => None,
+        let (stream, event) = match record_key {
+            Key::Head(stream) => (Some(stream), None),
+            Key::Event(stream, position) => (None, Some((stream, position))),
+            _ => (None, None),
         };
         let action = match write {
             Write::Create(record) => Action::Create(Fresh::new(record)),
@@ -154,6 +160,7 @@ impl Prepared {
         Self {
             key,
             stream,
+            event,
             action,
         }
     }
@@ -163,7 +170,7 @@ impl Fresh {
     fn new(record: Record) -> Self {
         Self {
             bytes: value::encode(&record),
-            head: matches!(record, Record::Head(_)).then(|| Arc::new(record)),
+            record: matches!(record, Record::Head(_) | Record::Event(_)).then(|| Arc::new(record)),
         }
     }
 }
@@ -171,6 +178,7 @@ impl Fresh {
 struct Committer {
     store: Store,
     heads: Arc<Heads>,
+    recents: Arc<Recents>,
     folder: PathBuf,
     reserve_bytes: u64,
     /// Why nothing is written any more.
@@ -187,6 +195,9 @@ struct Staged {
     is_stored: bool,
     is_changed: bool,
     stream: Option<StreamId>,
+    event: Option<(StreamId, Position)>,
+    /// The event that was written last.
+    written: Option<Arc<Record>>,
 }
 
 #[derive(Clone)]
@@ -299,6 +310,8 @@ impl Committer {
             is_stored: !matches!(now, Content::Absent),
             is_changed: false,
             stream: write.stream.clone(),
+            event: write.event.clone(),
+            written: None,
             now,
         })
     }
@@ -342,6 +355,7 @@ impl Committer {
         } = &self.store;
         let mut batch = db.batch().durability(Some(PersistMode::SyncData));
         let mut heads = Vec::new();
+        let mut events = HashMap::<StreamId, Changes>::new();
         for (key, staged) in staged {
             if !staged.is_changed {
                 continue;
@@ -354,6 +368,10 @@ impl Committer {
                 if let Some((kind, due)) = wanted {
                     batch.insert(attention, key::attention(kind, due, &key), []);
                 }
+            }
+            if let Some((stream, position)) = staged.event {
+                let changed = events.entry(stream).or_default();
+                changed.push((position, staged.written));
             }
             if let Some(stream) = staged.stream {
                 self.heads.take_out(&stream);
@@ -369,17 +387,35 @@ impl Committer {
                 Content::Head(head, None) => batch.insert(records, key, value::encode(&head)),
             }
         }
+        let (streams, changes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+        let tails = self.recents.begin(&streams);
         #[cfg(test)]
         if let Some(gate) = &self.gate {
             gate.pass();
         }
+        // After a failure, what was taken out stays out: readers go to the tree from then on.
         batch.commit().map_err(|error| failed(&error))?;
         self.store.publish();
+        let tails = tails.into_iter().zip(changes);
+        let tails = tails
+            .map(|(tail, changes)| changed(tail?, changes))
+            .collect();
+        self.recents.end(streams, tails);
         for (stream, head) in heads {
             self.heads.put_in(stream, head);
         }
         Ok(())
     }
+}
+
+/// What a group does to the events of one stream: written, or removed.
+type Changes = Vec<(Position, Option<Arc<Record>>)>;
+
+fn changed(mut tail: Tail, changes: Changes) -> Option<Tail> {
+    let mut changes = changes.into_iter();
+    changes
+        .all(|(position, written)| tail.change(&position, written))
+        .then_some(tail)
 }
 
 fn holds(action: &Action, stored: &Content) -> Result<bool, LedgerError> {
@@ -413,11 +449,18 @@ fn apply(group: &mut Group, writes: Vec<Prepared>) {
             .staged
             .get_mut(&write.key)
             .expect("checking has loaded every key");
+        staged.written = None;
         let next = match write.action {
-            Action::Create(fresh) | Action::Replace { fresh, .. } => match fresh.head {
-                Some(head) => Content::Head(head, Some(fresh.bytes.into())),
-                None => Content::Bytes(fresh.bytes.into()),
-            },
+            Action::Create(fresh) | Action::Replace { fresh, .. } => {
+                let bytes = fresh.bytes.into();
+                match fresh.record {
+                    Some(head) if staged.stream.is_some() => Content::Head(head, Some(bytes)),
+                    record => {
+                        staged.written = record;
+                        Content::Bytes(bytes)
+                    }
+                }
+            }
             Action::Delete { .. } => Content::Absent,
             Action::Admit(_) => staged.now.counted(),
             Action::BaseAllows(_) => continue,

@@ -116,6 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[expect(clippy::result_large_err, reason = "a test")]
 fn outcome(answer: Result<(), TransactError>) -> Result<(), Conflict> {
     match answer {
         Ok(()) => Ok(()),

@@ -182,11 +182,24 @@ pub(super) async fn a_head_is_never_ahead_of_its_events<L: Ledger>(ledger: L) {
             number + 1,
             "a read sees what was acknowledged before it began"
         );
+        let before = number.checked_sub(1).map(Position::dense);
+        let above = positions_above(&*ledger, before.as_ref()).await;
+        assert_eq!(
+            above,
+            [position],
+            "a read sees what was acknowledged before it began, and once"
+        );
     }
     done.store(true, Ordering::Release);
     for reader in readers {
         reader.await.expect("a reader panicked");
     }
+}
+
+async fn positions_above<L: Ledger>(ledger: &L, after: Option<&Position>) -> Vec<Position> {
+    let events = ledger.events(&stream(), after, None, 2).await;
+    let events = events.unwrap_or_else(|error| panic!("reading events: {error}"));
+    events.into_iter().map(|event| event.position).collect()
 }
 
 async fn read_on<L: Ledger>(ledger: Arc<L>, done: Arc<AtomicBool>) {
@@ -207,6 +220,15 @@ async fn read_on<L: Ledger>(ledger: Arc<L>, done: Arc<AtomicBool>) {
                 "a transaction is seen in full or not at all"
             );
         }
+        // What is above the head is what came since: the next number first.
+        let above = positions_above(&*ledger, head.head.position.as_ref()).await;
+        let next = head.revision..head.revision + above.len() as u64;
+        assert!(
+            above.iter().cloned().eq(next.map(Position::dense)),
+            "events are read in order and without holes: {above:?} above {}",
+            head.revision
+        );
+        seen = seen.max(head.revision + above.len() as u64);
         let last = ledger.last_event(&stream()).await.ok().flatten();
         let last = last
             .and_then(|event| event.position.number())
