@@ -96,5 +96,6 @@ async fn a_sealed_segment_goes_when_nothing_in_it_is_needed() {
     let body = Bytes::from_static(b"x");
     let next = claims.put(&hint(&body, 200), body.clone()).await.unwrap();
     assert!(segment_of(&next) >= segment_of(&last));
-    claims.read(&last, None).await.unwrap();
+    let found = claims.read(&last, None).await.unwrap();
+    assert_eq!(found.try_collect::<Vec<Bytes>>().await.unwrap(), left);
 }
