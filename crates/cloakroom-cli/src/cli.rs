@@ -17,7 +17,14 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// When to use colour.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
     pub(crate) color: Color,
     #[command(subcommand)]
     command: Command,
@@ -92,7 +99,12 @@ pub(crate) fn execute(cli: Cli) -> Outcome {
         Command::Config(command) => config::run(&command, json),
         Command::Doctor(args) => doctor::run(&args, json),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cloakroom", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "cloakroom",
+                &mut std::io::stdout(),
+            );
             Ok(Exit::Ok)
         }
         command => runtime()?.block_on(execute_async(command, json)),

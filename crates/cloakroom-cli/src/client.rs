@@ -15,16 +15,32 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The largest page the server is asked for.
 const PAGE_MAX: usize = 500;
 
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Which server to talk to.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Remote {
     /// The server.
-    #[arg(long, env = "CLOAKROOM_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", help_heading = "Server")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        help_heading = "Server"
+    )]
     pub(crate) url: String,
     /// The server's admin token.
-    #[arg(long, env = "CLOAKROOM_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN", help_heading = "Server")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        help_heading = "Server"
+    )]
     pub(crate) token: Option<String>,
 }
 
@@ -42,7 +58,10 @@ pub(crate) struct Limit {
 impl Limit {
     /// Everything.
     pub(crate) const fn all() -> Self {
-        Self { limit: 0, all: true }
+        Self {
+            limit: 0,
+            all: true,
+        }
     }
 }
 
@@ -78,9 +97,12 @@ pub(crate) fn http_client(timeout: Option<Duration>) -> Result<reqwest::Client, 
     if let Some(timeout) = timeout {
         builder = builder.timeout(timeout);
     }
-    builder
-        .build()
-        .map_err(|error| Failure::new(Exit::Failure, format!("cannot set up HTTP: {}", causes(&error))))
+    builder.build().map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("cannot set up HTTP: {}", causes(&error)),
+        )
+    })
 }
 
 /// An error with what caused it, without repeating the address.
@@ -126,7 +148,9 @@ impl Client {
     /// # Errors
     /// When the server is not reached or refuses.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
-        let response = self.send(Method::GET, path, query, None, Some(ANSWER_MAX), &[]).await?;
+        let response = self
+            .send(Method::GET, path, query, None, Some(ANSWER_MAX), &[])
+            .await?;
         read_json(response).await
     }
 
@@ -135,7 +159,9 @@ impl Client {
     /// # Errors
     /// When the server is not reached or refuses.
     pub(crate) async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let response = self.send(Method::POST, path, &[], body, Some(ANSWER_MAX), &[]).await?;
+        let response = self
+            .send(Method::POST, path, &[], body, Some(ANSWER_MAX), &[])
+            .await?;
         read_json(response).await
     }
 
@@ -146,14 +172,20 @@ impl Client {
     pub(crate) async fn watch(&self, path: &str, last: Option<&str>) -> Result<Response, Failure> {
         let mut headers = vec![("accept", "text/event-stream")];
         headers.extend(last.map(|id| ("last-event-id", id)));
-        self.send(Method::GET, path, &[], None, None, &headers).await
+        self.send(Method::GET, path, &[], None, None, &headers)
+            .await
     }
 
     /// The items of a list, page by page.
     ///
     /// # Errors
     /// When the server is not reached or refuses.
-    pub(crate) async fn list(&self, path: &str, query: &[(&str, &str)], limit: Limit) -> Result<Listed, Failure> {
+    pub(crate) async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: Limit,
+    ) -> Result<Listed, Failure> {
         let wanted = if limit.all { usize::MAX } else { limit.limit };
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
@@ -166,13 +198,19 @@ impl Client {
             if let Some(Value::Array(found)) = answer.get_mut("items").map(Value::take) {
                 items.extend(found);
             }
-            cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned);
+            cursor = answer
+                .get("next")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             if cursor.is_none() || items.len() >= wanted {
                 break;
             }
         }
         items.truncate(wanted);
-        Ok(Listed { items, more: cursor.is_some() })
+        Ok(Listed {
+            items,
+            more: cursor.is_some(),
+        })
     }
 
     async fn send(
@@ -186,7 +224,9 @@ impl Client {
     ) -> Result<Response, Failure> {
         let mut url = format!("{}{path}", self.base);
         if !query.is_empty() {
-            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+            let query = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(query)
+                .finish();
             url = format!("{url}?{query}");
         }
         let mut request = self.http.request(method, url);
@@ -197,12 +237,17 @@ impl Client {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             Ok(response)
         } else {
@@ -211,9 +256,14 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let message = format!("cannot reach the server at {}: {}", self.base, causes(error));
-        Failure::new(Exit::Unreachable, message)
-            .hint("start it with `cloakroom serve`, or name another one with --url or CLOAKROOM_URL")
+        let message = format!(
+            "cannot reach the server at {}: {}",
+            self.base,
+            causes(error)
+        );
+        Failure::new(Exit::Unreachable, message).hint(
+            "start it with `cloakroom serve`, or name another one with --url or CLOAKROOM_URL",
+        )
     }
 
     async fn refused(&self, response: Response) -> Failure {
@@ -226,7 +276,10 @@ impl Client {
             (Some(text), _) | (None, Some(text)) => text,
             (None, None) => "no reason given".to_owned(),
         };
-        let failure = Failure::new(Exit::Failure, format!("the server answered {}: {message}", status.as_u16()));
+        let failure = Failure::new(
+            Exit::Failure,
+            format!("the server answered {}: {message}", status.as_u16()),
+        );
         match (said("hint"), status) {
             (Some(hint), _) => failure.hint(hint),
             (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -250,10 +303,12 @@ pub(crate) struct Listed {
 
 async fn read_json(response: Response) -> Result<Value, Failure> {
     let cannot = |what: String| Failure::new(Exit::Failure, what);
-    let body = response
-        .bytes()
-        .await
-        .map_err(|error| cannot(format!("the server's answer was cut off: {}", causes(&error))))?;
+    let body = response.bytes().await.map_err(|error| {
+        cannot(format!(
+            "the server's answer was cut off: {}",
+            causes(&error)
+        ))
+    })?;
     if body.is_empty() {
         return Ok(Value::Null);
     }

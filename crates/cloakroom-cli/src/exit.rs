@@ -102,7 +102,10 @@ impl Failure {
     /// A failure with nothing to be said about its remedy.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
-        let problems = vec![Problem { message, hint: None }];
+        let problems = vec![Problem {
+            message,
+            hint: None,
+        }];
         Self { exit, problems }
     }
 

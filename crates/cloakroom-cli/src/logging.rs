@@ -19,8 +19,7 @@ pub(crate) fn start(format: LogFormat, default: &str) {
         let value = std::env::var(name).ok()?;
         (!value.trim().is_empty()).then_some(value)
     });
-    let filter = EnvFilter::builder()
-        .parse_lossy(told.as_deref().unwrap_or(default));
+    let filter = EnvFilter::builder().parse_lossy(told.as_deref().unwrap_or(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(anstream::stderr)
@@ -28,6 +27,10 @@ pub(crate) fn start(format: LogFormat, default: &str) {
     // A test that runs several commands in one process finds a subscriber installed; that one will do.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_ansi(false)
+            .try_init(),
     };
 }

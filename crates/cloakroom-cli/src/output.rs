@@ -67,7 +67,7 @@ pub(crate) fn warning(text: impl std::fmt::Display) {
 /// Rows under headings, aligned by spaces so that they are easy to cut.
 pub(crate) fn table(headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
         table.add_row(row.into_iter().map(printable));
@@ -104,8 +104,9 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
                         write_value(out, member, depth + 1);
                     }
                     _ => {
-                        let shown = scalar(member);
-                        out.push_str(&format!("{indent}{:<2$} {shown}\n", format!("{name}:"), width + 1));
+                        let (label, shown) = (format!("{name}:"), scalar(member));
+                        let width = width + 1;
+                        out.push_str(&format!("{indent}{label:<width$} {shown}\n"));
                     }
                 }
             }
@@ -143,7 +144,17 @@ pub(crate) fn scalar(value: &Value) -> String {
 /// Text from elsewhere without what could steer a terminal.
 pub(crate) fn printable(text: String) -> String {
     if text.chars().any(char::is_control) {
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()).collect()
+        text.chars()
+            .flat_map(|c| {
+                if c.is_control() {
+                    c.escape_default().to_string()
+                } else {
+                    c.to_string()
+                }
+                .chars()
+                .collect::<Vec<_>>()
+            })
+            .collect()
     } else {
         text
     }

@@ -24,7 +24,9 @@ impl Receiver {
     pub(crate) fn new(secret: Option<&Secret>) -> Result<Self, SchemeError> {
         let scheme = Scheme::new(SchemeName::StandardWebhooks);
         let verifier = secret.map(|secret| Verifier::new(&scheme, std::slice::from_ref(secret)));
-        Ok(Self { verifier: verifier.transpose()? })
+        Ok(Self {
+            verifier: verifier.transpose()?,
+        })
     }
 
     /// Whether signatures are checked at all.
@@ -36,14 +38,27 @@ impl Receiver {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(crate) fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), String> {
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), String> {
         let Some(verifier) = &self.verifier else {
             return Ok(());
         };
-        let pairs: Vec<(&str, &[u8])> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let head = RequestHead { method: "POST", url: "/", headers: &pairs };
-        let mut verification = verifier.begin(&head, now).map_err(|error| error.to_string())?;
+        let pairs: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let head = RequestHead {
+            method: "POST",
+            url: "/",
+            headers: &pairs,
+        };
+        let mut verification = verifier
+            .begin(&head, now)
+            .map_err(|error| error.to_string())?;
         verification.update(body);
         verification.finish().map_err(|error| error.to_string())
     }
@@ -72,12 +87,16 @@ impl Received {
         if let Some(size) = self.attribute("payloadsize")
             && size != found.size.to_string()
         {
-            return Err(format!("the payload has {} bytes, the event says {size}", found.size));
+            return Err(format!(
+                "the payload has {} bytes, the event says {size}",
+                found.size
+            ));
         }
         match self.attribute("payloadsha256") {
-            Some(hash) if hash != found.sha256 => {
-                Err(format!("the payload has SHA-256 {}, the event says {hash}", found.sha256))
-            }
+            Some(hash) if hash != found.sha256 => Err(format!(
+                "the payload has SHA-256 {}, the event says {hash}",
+                found.sha256
+            )),
             _ => Ok(()),
         }
     }
@@ -95,7 +114,10 @@ pub(crate) struct Digested {
 impl Digested {
     /// Of bytes at hand.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self { size: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
+        Self {
+            size: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+        }
     }
 
     /// Of what stands behind a `dataref`, which is read and forgotten piece by piece.
@@ -103,17 +125,31 @@ impl Digested {
     /// # Errors
     /// When it cannot be fetched.
     pub(crate) async fn fetch(client: &reqwest::Client, url: &str) -> Result<Self, String> {
-        let response = client.get(url).send().await.map_err(|error| crate::client::causes(&error))?;
+        let response = client
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| crate::client::causes(&error))?;
         if !response.status().is_success() {
-            return Err(format!("the claim store answered {}", response.status().as_u16()));
+            return Err(format!(
+                "the claim store answered {}",
+                response.status().as_u16()
+            ));
         }
         let mut response = response;
         let (mut hash, mut size) = (Sha256::new(), 0);
-        while let Some(chunk) = response.chunk().await.map_err(|error| crate::client::causes(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| crate::client::causes(&error))?
+        {
             size += chunk.len() as u64;
             hash.update(&chunk);
         }
-        Ok(Self { size, sha256: hex(&hash.finalize()) })
+        Ok(Self {
+            size,
+            sha256: hex(&hash.finalize()),
+        })
     }
 }
 
@@ -126,11 +162,17 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// Says what is wrong with it.
 pub(crate) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Received>, String> {
-    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = headers
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let malformed = |error: serde_json::Error| format!("not a CloudEvent: {error}");
     if content_type.starts_with("application/cloudevents-batch+json") {
         let events: Vec<&RawValue> = serde_json::from_slice(body).map_err(malformed)?;
-        return events.into_iter().map(|event| structured(&body.slice_ref(event.get().as_bytes()))).collect();
+        return events
+            .into_iter()
+            .map(|event| structured(&body.slice_ref(event.get().as_bytes())))
+            .collect();
     }
     if content_type.starts_with("application/cloudevents+json") {
         return Ok(vec![structured(body)?]);
@@ -141,12 +183,16 @@ pub(crate) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Received>, S
 fn structured(body: &Bytes) -> Result<Received, String> {
     let members: std::collections::BTreeMap<&str, &RawValue> =
         serde_json::from_slice(body).map_err(|error| format!("not a CloudEvent: {error}"))?;
-    let mut event = Received { attributes: Map::new(), data: None };
+    let mut event = Received {
+        attributes: Map::new(),
+        data: None,
+    };
     for (name, raw) in members {
         match name {
             "data" => event.data = Some(outer(body, raw.get())),
             "data_base64" => {
-                let text: &str = serde_json::from_str(raw.get()).map_err(|_| "`data_base64` is not text")?;
+                let text: &str =
+                    serde_json::from_str(raw.get()).map_err(|_| "`data_base64` is not text")?;
                 let decoded = base64::engine::general_purpose::STANDARD.decode(text);
                 event.data = Some(decoded.map_err(|_| "`data_base64` is not base64")?.into());
             }
@@ -165,14 +211,20 @@ fn outer(body: &Bytes, value: &str) -> Bytes {
     let start = inner.as_ptr().addr() - body.as_ptr().addr();
     let end = start + inner.len();
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let before = body[..start].iter().rev().take_while(|byte| is_space(byte)).count();
+    let before = body[..start]
+        .iter()
+        .rev()
+        .take_while(|byte| is_space(byte))
+        .count();
     let after = body[end..].iter().take_while(|byte| is_space(byte)).count();
     body.slice(start - before..end + after)
 }
 
 fn binary(headers: &HeaderMap, content_type: &str, body: &Bytes) -> Result<Received, String> {
     if !headers.contains_key("ce-id") {
-        return Err("not a CloudEvent: neither its content type nor a `ce-id` header says so".to_owned());
+        return Err(
+            "not a CloudEvent: neither its content type nor a `ce-id` header says so".to_owned(),
+        );
     }
     let mut attributes = Map::new();
     for (name, value) in headers {
@@ -185,7 +237,10 @@ fn binary(headers: &HeaderMap, content_type: &str, body: &Bytes) -> Result<Recei
         attributes.insert("datacontenttype".to_owned(), content_type.into());
     }
     let travels = !body.is_empty() || !attributes.contains_key("dataref");
-    Ok(Received { attributes, data: travels.then(|| body.clone()) })
+    Ok(Received {
+        attributes,
+        data: travels.then(|| body.clone()),
+    })
 }
 
 /// Reads a request's body, up to `max` bytes.
@@ -211,32 +266,48 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
+            .map(|(name, value)| {
+                (
+                    name.parse::<http::HeaderName>().unwrap(),
+                    value.parse().unwrap(),
+                )
+            })
             .collect()
     }
 
     #[test]
     fn the_payload_of_a_structured_event_is_found_byte_for_byte() {
-        let headers = headers(&[("content-type", "application/cloudevents+json; charset=utf-8")]);
+        let headers = headers(&[(
+            "content-type",
+            "application/cloudevents+json; charset=utf-8",
+        )]);
         let body = Bytes::from_static(b"{\"id\":\"evt_1\",\"data\": {\"a\" : 1.0}\n}");
         let events = read(&headers, &body).unwrap();
         assert_eq!(events[0].attribute("id"), Some("evt_1"));
-        assert_eq!(events[0].data.as_deref(), Some(b" {\"a\" : 1.0}\n".as_slice()));
+        assert_eq!(
+            events[0].data.as_deref(),
+            Some(b" {\"a\" : 1.0}\n".as_slice())
+        );
     }
 
     #[test]
     fn every_mode_gives_the_same_event() {
         let structured = Bytes::from_static(b"{\"id\":\"evt_1\",\"data_base64\":\"aGk=\"}");
         let batched = Bytes::from_static(b"[{\"id\":\"evt_1\",\"data_base64\":\"aGk=\"}]");
-        for (content_type, body) in
-            [("application/cloudevents+json", structured), ("application/cloudevents-batch+json", batched)]
-        {
+        for (content_type, body) in [
+            ("application/cloudevents+json", structured),
+            ("application/cloudevents-batch+json", batched),
+        ] {
             let events = read(&headers(&[("content-type", content_type)]), &body).unwrap();
             assert_eq!(events.len(), 1);
             assert_eq!(events[0].attribute("id"), Some("evt_1"));
             assert_eq!(events[0].data.as_deref(), Some(b"hi".as_slice()));
         }
-        let pairs = headers(&[("content-type", "text/plain"), ("ce-id", "evt_1"), ("ce-subject", "a%20b")]);
+        let pairs = headers(&[
+            ("content-type", "text/plain"),
+            ("ce-id", "evt_1"),
+            ("ce-subject", "a%20b"),
+        ]);
         let events = read(&pairs, &Bytes::from_static(b"hi")).unwrap();
         assert_eq!(events[0].attribute("subject"), Some("a b"));
         assert_eq!(events[0].attribute("datacontenttype"), Some("text/plain"));
@@ -246,19 +317,40 @@ mod tests {
     #[test]
     fn what_is_no_event_is_refused() {
         let plain = headers(&[("content-type", "application/json")]);
-        assert!(read(&plain, &Bytes::from_static(b"{}")).unwrap_err().contains("ce-id"));
+        assert!(
+            read(&plain, &Bytes::from_static(b"{}"))
+                .unwrap_err()
+                .contains("ce-id")
+        );
         let event = headers(&[("content-type", "application/cloudevents+json")]);
         assert!(read(&event, &Bytes::from_static(b"{")).is_err());
     }
 
     #[test]
     fn a_payload_that_is_not_what_the_event_says_is_noticed() {
-        let mut event = Received { attributes: Map::new(), data: None };
+        let mut event = Received {
+            attributes: Map::new(),
+            data: None,
+        };
         let found = Digested::of(b"abc");
-        event.attributes.insert("payloadsha256".to_owned(), found.sha256.clone().into());
-        event.attributes.insert("payloadsize".to_owned(), "3".into());
+        event
+            .attributes
+            .insert("payloadsha256".to_owned(), found.sha256.clone().into());
+        event
+            .attributes
+            .insert("payloadsize".to_owned(), "3".into());
         assert_eq!(event.check_payload(&found), Ok(()));
-        assert!(event.check_payload(&Digested::of(b"abd")).unwrap_err().contains("SHA-256"));
-        assert!(event.check_payload(&Digested::of(b"abcd")).unwrap_err().contains("4 bytes"));
+        assert!(
+            event
+                .check_payload(&Digested::of(b"abd"))
+                .unwrap_err()
+                .contains("SHA-256")
+        );
+        assert!(
+            event
+                .check_payload(&Digested::of(b"abcd"))
+                .unwrap_err()
+                .contains("4 bytes")
+        );
     }
 }

@@ -55,7 +55,11 @@ fn check(file: &Path, json: bool) -> Outcome {
         }
         output::line(verdict(file, errors.len(), warnings.len()))?;
     }
-    Ok(if errors.is_empty() { Exit::Ok } else { Exit::CheckFailed })
+    Ok(if errors.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 /// A finding as compilers show theirs: `file:line:column: error: …`.
@@ -64,9 +68,21 @@ fn shown(file: &Path, found: &Diagnostic, kind: &str) -> String {
         0 => file.display().to_string(),
         line => format!("{}:{line}:{}", file.display(), found.column),
     };
-    let path = if found.path.is_empty() { String::new() } else { format!("{}: ", found.path) };
-    let hint = found.hint.as_ref().map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
-    format!("{}: {kind}: {path}{}{}", paint(BOLD, place), found.message, hint.unwrap_or_default())
+    let path = if found.path.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", found.path)
+    };
+    let hint = found
+        .hint
+        .as_ref()
+        .map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
+    format!(
+        "{}: {kind}: {path}{}{}",
+        paint(BOLD, place),
+        found.message,
+        hint.unwrap_or_default()
+    )
 }
 
 fn verdict(file: &Path, errors: usize, warnings: usize) -> String {
@@ -100,6 +116,9 @@ fn explain(path: &str, json: bool) -> Outcome {
 /// What is wrong with the configuration that a server was to start from.
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { exit: Exit::Config, problems: error.problems() }
+        Self {
+            exit: Exit::Config,
+            problems: error.problems(),
+        }
     }
 }

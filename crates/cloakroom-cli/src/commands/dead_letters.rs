@@ -44,20 +44,40 @@ const COLUMNS: [(&str, &str); 5] = [
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {
-        Command::List { subscription, limit, remote } => {
-            let query: Vec<_> = subscription.iter().map(|name| ("subscription", name.as_str())).collect();
-            let listed = Client::new(&remote)?.list("/v1/dead-letters", &query, limit).await?;
+        Command::List {
+            subscription,
+            limit,
+            remote,
+        } => {
+            let query: Vec<_> = subscription
+                .iter()
+                .map(|name| ("subscription", name.as_str()))
+                .collect();
+            let listed = Client::new(&remote)?
+                .list("/v1/dead-letters", &query, limit)
+                .await?;
             show_list(&listed, &COLUMNS, json, "no dead letters")?;
         }
-        Command::Redrive { subscription, id, all: _, remote } => {
+        Command::Redrive {
+            subscription,
+            id,
+            all: _,
+            remote,
+        } => {
             let name = segment(&subscription);
             let path = match &id {
                 Some(id) => format!("/v1/dead-letters/{name}/{}/redrive", segment(id)),
                 None => format!("/v1/dead-letters/{name}/redrive"),
             };
             let answer = Client::new(&remote)?.post(&path, None).await?;
-            let count = answer.get("redriven").map_or_else(|| "?".to_owned(), output::scalar);
-            done(&answer, json, format_args!("dead letters sent again to {subscription}: {count}"))?;
+            let count = answer
+                .get("redriven")
+                .map_or_else(|| "?".to_owned(), output::scalar);
+            done(
+                &answer,
+                json,
+                format_args!("dead letters sent again to {subscription}: {count}"),
+            )?;
         }
     }
     Ok(Exit::Ok)

@@ -38,7 +38,11 @@ pub(crate) fn run(args: &Args, json: bool) -> Outcome {
     } else {
         print(&report)?;
     }
-    Ok(if report.is_healthy() { Exit::Ok } else { Exit::CheckFailed })
+    Ok(if report.is_healthy() {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 fn failure(error: DoctorError) -> Failure {
@@ -80,7 +84,11 @@ fn print_finding(finding: &Finding) -> Result<(), Failure> {
         Severity::Warning => (YELLOW, "warning"),
         Severity::Note => (CYAN, "note"),
     };
-    let place = if finding.count == 1 { "place" } else { "places" };
+    let place = if finding.count == 1 {
+        "place"
+    } else {
+        "places"
+    };
     output::line(format_args!(
         "{}: {}: {} ({} {place})",
         paint(style.bold(), word),
@@ -95,5 +103,9 @@ fn print_finding(finding: &Finding) -> Result<(), Failure> {
     if unnamed > 0 {
         output::line(format_args!("    and {unnamed} more"))?;
     }
-    output::line(format_args!("  {}: {}", paint(CYAN, "remedy"), finding.remedy))
+    output::line(format_args!(
+        "  {}: {}",
+        paint(CYAN, "remedy"),
+        finding.remedy
+    ))
 }

@@ -50,7 +50,12 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
             let path = format!("/v1/events/{}", segment(&id));
             show(&Client::new(&remote)?.get(&path, &[]).await?, json)?;
         }
-        Command::List { stream, after, limit, remote } => {
+        Command::List {
+            stream,
+            after,
+            limit,
+            remote,
+        } => {
             let path = format!("/v1/streams/{}/events", stream_path(&stream)?);
             let limit = limit.to_string();
             let mut query = vec![("limit", limit.as_str())];
@@ -63,7 +68,11 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
                 output::table(&COLUMNS, rows)?;
             }
         }
-        Command::Tail { subscription, after, remote } => {
+        Command::Tail {
+            subscription,
+            after,
+            remote,
+        } => {
             tail(&Client::new(&remote)?, &subscription, after, json).await?;
         }
     }
@@ -71,8 +80,15 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
 }
 
 fn row(event: &Value) -> Vec<String> {
-    let attribute = |name: &str| event.get(name).map_or_else(|| "-".to_owned(), output::scalar);
-    let size = event.get("payloadsize").and_then(Value::as_str).and_then(|size| size.parse().ok());
+    let attribute = |name: &str| {
+        event
+            .get(name)
+            .map_or_else(|| "-".to_owned(), output::scalar)
+    };
+    let size = event
+        .get("payloadsize")
+        .and_then(Value::as_str)
+        .and_then(|size| size.parse().ok());
     vec![
         number(&attribute("sequence")),
         attribute("type"),
@@ -91,15 +107,24 @@ fn number(sequence: &str) -> String {
 }
 
 /// Prints events until the server or the user ends it. Takes the connection up again after the last event seen.
-async fn tail(client: &Client, subscription: &str, after: Option<String>, json: bool) -> Result<(), Failure> {
+async fn tail(
+    client: &Client,
+    subscription: &str,
+    after: Option<String>,
+    json: bool,
+) -> Result<(), Failure> {
     let path = format!("/v1/subscriptions/{}/events", segment(subscription));
     let mut response = client.watch(&path, after.as_deref()).await?;
-    output::note(output::paint(output::DIM, format_args!("waiting for events of {subscription}; stop with Ctrl-C")));
+    output::note(output::paint(
+        output::DIM,
+        format_args!("waiting for events of {subscription}; stop with Ctrl-C"),
+    ));
     let mut reader = Messages::default();
     loop {
         let chunk = response.chunk().await.map_err(|error| {
             let message = format!("the connection to the server was lost: {}", causes(&error));
-            Failure::new(Exit::Unreachable, message).hint("run it again with --after and the last id")
+            Failure::new(Exit::Unreachable, message)
+                .hint("run it again with --after and the last id")
         })?;
         let Some(chunk) = chunk else {
             output::note("the server ended the stream");
@@ -141,7 +166,8 @@ impl Messages {
                 if !self.data.is_empty() {
                     self.data.push(b'\n');
                 }
-                self.data.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
+                self.data
+                    .extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
             }
         }
         done
@@ -157,8 +183,15 @@ mod tests {
         let text = b": hello\r\n\r\nid: 1\ndata: {\"a\":\ndata: 1}\n\nevent: x\ndata:b\n\ndata: unfinished";
         for size in 1..=text.len() {
             let mut reader = Messages::default();
-            let found: Vec<Vec<u8>> = text.chunks(size).flat_map(|chunk| reader.push(chunk)).collect();
-            assert_eq!(found, [b"{\"a\":\n1}".to_vec(), b"b".to_vec()], "chunks of {size}");
+            let found: Vec<Vec<u8>> = text
+                .chunks(size)
+                .flat_map(|chunk| reader.push(chunk))
+                .collect();
+            assert_eq!(
+                found,
+                [b"{\"a\":\n1}".to_vec(), b"b".to_vec()],
+                "chunks of {size}"
+            );
         }
     }
 

@@ -63,8 +63,15 @@ pub(crate) async fn run(args: Args, json: bool) -> Outcome {
     let address = SocketAddr::new(args.host, args.port);
     let listener = wiring::bind(address).await?;
     let bound = listener.local_addr().unwrap_or(address);
-    let verifying = if receiver.verifies() { "verifying" } else { "not verifying (no --secret)" };
-    output::note(format_args!("listening on {}, {verifying}; stop with Ctrl-C", paint(CYAN, format_args!("http://{bound}"))));
+    let verifying = if receiver.verifies() {
+        "verifying"
+    } else {
+        "not verifying (no --secret)"
+    };
+    output::note(format_args!(
+        "listening on {}, {verifying}; stop with Ctrl-C",
+        paint(CYAN, format_args!("http://{bound}"))
+    ));
     let state = Arc::new(Listener {
         args,
         json,
@@ -122,11 +129,17 @@ impl Listener {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fail = false;
         for event in events {
-            let count = tries.entry(event.attribute("id").unwrap_or_default().to_owned()).or_default();
+            let count = tries
+                .entry(event.attribute("id").unwrap_or_default().to_owned())
+                .or_default();
             *count += 1;
             fail |= *count <= self.args.fail_first;
         }
-        if fail { StatusCode::INTERNAL_SERVER_ERROR } else { self.args.status }
+        if fail {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            self.args.status
+        }
     }
 
     async fn look_at_payload(&self, event: &Received) -> Result<&'static str, String> {
@@ -140,7 +153,11 @@ impl Listener {
             (None, None) => return Ok("no payload"),
         };
         event.check_payload(&digested)?;
-        Ok(if event.data.is_some() { "intact" } else { "fetched, intact" })
+        Ok(if event.data.is_some() {
+            "intact"
+        } else {
+            "fetched, intact"
+        })
     }
 
     fn print(
@@ -161,7 +178,9 @@ impl Listener {
             return output::line(serde_json::Value::Object(shown));
         }
         let text = |name: &str| output::printable(event.attribute(name).unwrap_or("-").to_owned());
-        let size = text("payloadsize").parse().map_or_else(|_| "-".to_owned(), output::size);
+        let size = text("payloadsize")
+            .parse()
+            .map_or_else(|_| "-".to_owned(), output::size);
         let answered = if status.is_success() { GREEN } else { YELLOW };
         output::line(format_args!(
             "{}  {}  {}  #{}  {size} {}  {}",

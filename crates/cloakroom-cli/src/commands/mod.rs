@@ -21,15 +21,28 @@ use crate::exit::Failure;
 use crate::output;
 
 /// Prints a list: `pointers` say where the columns are found in an item.
-pub(crate) fn show_list(listed: &Listed, columns: &[(&str, &str)], json: bool, none: &str) -> Result<(), Failure> {
+pub(crate) fn show_list(
+    listed: &Listed,
+    columns: &[(&str, &str)],
+    json: bool,
+    none: &str,
+) -> Result<(), Failure> {
     if json {
         output::json(&listed.items)?;
     } else if listed.items.is_empty() {
         output::note(none);
     } else {
         let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-        let cell = |item: &Value, pointer: &str| item.pointer(pointer).map_or_else(|| "-".to_owned(), output::scalar);
-        let row = |item: &Value| columns.iter().map(|(_, pointer)| cell(item, pointer)).collect();
+        let cell = |item: &Value, pointer: &str| {
+            item.pointer(pointer)
+                .map_or_else(|| "-".to_owned(), output::scalar)
+        };
+        let row = |item: &Value| {
+            columns
+                .iter()
+                .map(|(_, pointer)| cell(item, pointer))
+                .collect()
+        };
         output::table(&headings, listed.items.iter().map(row).collect())?;
     }
     if listed.more {
@@ -48,7 +61,11 @@ pub(crate) fn show(value: &Value, json: bool) -> Result<(), Failure> {
 }
 
 /// Prints what was done: the server's answer as data, the sentence for people.
-pub(crate) fn done(answer: &Value, json: bool, sentence: impl std::fmt::Display) -> Result<(), Failure> {
+pub(crate) fn done(
+    answer: &Value,
+    json: bool,
+    sentence: impl std::fmt::Display,
+) -> Result<(), Failure> {
     if json {
         output::json(answer)
     } else {

@@ -43,9 +43,14 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {
         Command::List { limit, remote } => {
             let client = Client::new(&remote)?;
-            let listed = client.list("/v1/streams", &[("attention", "parked")], limit).await?;
+            let listed = client
+                .list("/v1/streams", &[("attention", "parked")], limit)
+                .await?;
             let items = listed.items.iter().flat_map(parked_in).collect();
-            let listed = Listed { items, more: listed.more };
+            let listed = Listed {
+                items,
+                more: listed.more,
+            };
             show_list(&listed, &COLUMNS, json, "nothing is parked")?;
         }
         Command::Retry(place) => act(&place, "retry", "sent again", json).await?,
@@ -57,7 +62,10 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
 /// The cursors of a stream that are parked, each with its stream.
 fn parked_in(stream: &Value) -> Vec<Value> {
     let cursors = stream.get("cursors").and_then(Value::as_object);
-    let parked = cursors.into_iter().flatten().filter(|(_, cursor)| cursor["state"] == "parked");
+    let parked = cursors
+        .into_iter()
+        .flatten()
+        .filter(|(_, cursor)| cursor["state"] == "parked");
     parked
         .map(|(subscription, cursor)| {
             json!({
@@ -70,11 +78,23 @@ fn parked_in(stream: &Value) -> Vec<Value> {
         .collect()
 }
 
-async fn act(place: &Place, verb: &str, past: &str, json: bool) -> Result<(), crate::exit::Failure> {
+async fn act(
+    place: &Place,
+    verb: &str,
+    past: &str,
+    json: bool,
+) -> Result<(), crate::exit::Failure> {
     let stream = stream_path(&place.stream)?;
-    let path = format!("/v1/subscriptions/{}/streams/{stream}/{verb}", segment(&place.subscription));
+    let path = format!(
+        "/v1/subscriptions/{}/streams/{stream}/{verb}",
+        segment(&place.subscription)
+    );
     let answer = Client::new(&place.remote)?.post(&path, None).await?;
-    done(&answer, json, format_args!("{past}: {} of {}", place.stream, place.subscription))
+    done(
+        &answer,
+        json,
+        format_args!("{past}: {} of {}", place.stream, place.subscription),
+    )
 }
 
 #[cfg(test)]
@@ -87,7 +107,8 @@ mod tests {
             "a": {"position": "1", "state": "parked", "reason": "HTTP 500"},
             "b": {"position": "2", "state": "idle"},
         }});
-        let expected = json!({"subscription": "a", "stream": "s/k", "position": "1", "reason": "HTTP 500"});
+        let expected =
+            json!({"subscription": "a", "stream": "s/k", "position": "1", "reason": "HTTP 500"});
         assert_eq!(parked_in(&stream), [expected]);
     }
 }

@@ -58,23 +58,39 @@ const COLUMNS: [(&str, &str); 5] = [
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {
-        Command::List { source, limit, remote } => {
-            let query: Vec<_> = source.iter().map(|source| ("source", source.as_str())).collect();
-            let listed = Client::new(&remote)?.list("/v1/quarantine", &query, limit).await?;
+        Command::List {
+            source,
+            limit,
+            remote,
+        } => {
+            let query: Vec<_> = source
+                .iter()
+                .map(|source| ("source", source.as_str()))
+                .collect();
+            let listed = Client::new(&remote)?
+                .list("/v1/quarantine", &query, limit)
+                .await?;
             show_list(&listed, &COLUMNS, json, "the quarantine is empty")?;
         }
         Command::Show { id, remote } => {
             let path = format!("/v1/events/{}", segment(&id));
             show(&Client::new(&remote)?.get(&path, &[]).await?, json)?;
         }
-        Command::Release { id, key, sequence, remote } => {
+        Command::Release {
+            id,
+            key,
+            sequence,
+            remote,
+        } => {
             let path = format!("/v1/quarantine/{}/release", segment(&id));
             let given = [("key", key), ("sequence", sequence)];
             let body: Map<String, Value> = given
                 .into_iter()
                 .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))
                 .collect();
-            let answer = Client::new(&remote)?.post(&path, Some(&Value::Object(body))).await?;
+            let answer = Client::new(&remote)?
+                .post(&path, Some(&Value::Object(body)))
+                .await?;
             done(&answer, json, format_args!("released: {id}"))?;
         }
         Command::Discard { id, remote } => {

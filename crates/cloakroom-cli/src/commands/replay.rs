@@ -28,7 +28,13 @@ pub(crate) async fn run(args: Args, json: bool) -> Outcome {
     }
     let path = format!("/v1/subscriptions/{}/replay", segment(&args.subscription));
     let answer = Client::new(&args.remote)?.post(&path, Some(&body)).await?;
-    let streams = answer.get("streams").map_or_else(|| "?".to_owned(), output::scalar);
-    done(&answer, json, format_args!("streams that are sent again: {streams}"))?;
+    let streams = answer
+        .get("streams")
+        .map_or_else(|| "?".to_owned(), output::scalar);
+    done(
+        &answer,
+        json,
+        format_args!("streams that are sent again: {streams}"),
+    )?;
     Ok(Exit::Ok)
 }

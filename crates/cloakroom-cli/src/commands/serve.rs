@@ -22,12 +22,21 @@ pub(crate) struct Args {
     #[arg(long, env = "CLOAKROOM_LISTEN", value_name = "IP:PORT")]
     listen: Option<ListenAddr>,
     /// How log lines are written. CLOAKROOM_LOG or RUST_LOG say what is logged, e.g. `debug`.
-    #[arg(long, env = "CLOAKROOM_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     log_format: LogFormat,
 }
 
 pub(crate) async fn run(args: Args) -> Outcome {
-    let overrides = Overrides { listen: args.listen, data_dir: args.data_dir };
+    let overrides = Overrides {
+        listen: args.listen,
+        data_dir: args.data_dir,
+    };
     let config = wiring::load(&args.config, &overrides)?;
     logging::start(args.log_format, "info");
     for warning in config.warnings() {
@@ -69,15 +78,24 @@ async fn serve(server: Server, signals: &mut wiring::Signals) -> Outcome {
 /// Tells the person at the terminal where to send what.
 fn announce(config: &Config, server: &Server) {
     let address = paint(CYAN, format_args!("http://{}", server.address()));
-    output::note(format_args!("{} listens on {address}", paint(BOLD, "cloakroom")));
+    output::note(format_args!(
+        "{} listens on {address}",
+        paint(BOLD, "cloakroom")
+    ));
     let base = match &config.server.public_url {
         Some(_) => config.server.public_url(),
         None => format!("http://{}", server.address()),
     };
     for (name, source) in &config.sources {
-        output::note(format_args!("  {} {base}/in/{name} ({})", paint(BOLD, "POST"), source.scheme()));
+        output::note(format_args!(
+            "  {} {base}/in/{name} ({})",
+            paint(BOLD, "POST"),
+            source.scheme()
+        ));
     }
     if config.sources.is_empty() {
-        output::warning("no sources are configured, so nothing can be taken in; add `sources: { demo: {} }`");
+        output::warning(
+            "no sources are configured, so nothing can be taken in; add `sources: { demo: {} }`",
+        );
     }
 }

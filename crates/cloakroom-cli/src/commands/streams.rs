@@ -53,7 +53,11 @@ const COLUMNS: [(&str, &str); 5] = [
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {
-        Command::List { attention, limit, remote } => {
+        Command::List {
+            attention,
+            limit,
+            remote,
+        } => {
             let client = Client::new(&remote)?;
             let attention = attention.map(|why| match why {
                 Attention::Stalled => ("attention", "stalled"),
@@ -70,8 +74,20 @@ pub(crate) async fn run(command: Command, json: bool) -> Outcome {
         Command::SkipGap { stream, remote } => {
             let path = format!("/v1/streams/{}/skip-gap", stream_path(&stream)?);
             let answer = Client::new(&remote)?.post(&path, None).await?;
-            let number = |name: &str| answer.get(name).map_or_else(|| "?".to_owned(), crate::output::scalar);
-            done(&answer, json, format_args!("passed over {} to {} of {stream}", number("from"), number("to")))?;
+            let number = |name: &str| {
+                answer
+                    .get(name)
+                    .map_or_else(|| "?".to_owned(), crate::output::scalar)
+            };
+            done(
+                &answer,
+                json,
+                format_args!(
+                    "passed over {} to {} of {stream}",
+                    number("from"),
+                    number("to")
+                ),
+            )?;
         }
     }
     Ok(Exit::Ok)

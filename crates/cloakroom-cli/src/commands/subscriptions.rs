@@ -31,13 +31,20 @@ pub(crate) enum Command {
     },
 }
 
-const COLUMNS: [(&str, &str); 5] =
-    [("name", "/name"), ("sink", "/sink"), ("enabled", "/enabled"), ("reason", "/reason")];
+const COLUMNS: [(&str, &str); 5] = [
+    ("name", "/name"),
+    ("sink", "/sink"),
+    ("sources", "/sources"),
+    ("state", "/state"),
+    ("reason", "/reason"),
+];
 
 pub(crate) async fn run(command: Command, json: bool) -> Outcome {
     match command {
         Command::List { limit, remote } => {
-            let listed = Client::new(&remote)?.list("/v1/subscriptions", &[], limit).await?;
+            let listed = Client::new(&remote)?
+                .list("/v1/subscriptions", &[], limit)
+                .await?;
             show_list(&listed, &COLUMNS, json, "no subscriptions")?;
         }
         Command::Show { name, remote } => {

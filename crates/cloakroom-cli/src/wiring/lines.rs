@@ -54,7 +54,10 @@ impl LineSink {
     /// # Errors
     /// When it cannot be opened.
     pub fn file(path: &Path) -> Result<Self, OpenError> {
-        let error = |error| OpenError { path: path.to_owned(), error };
+        let error = |error| OpenError {
+            path: path.to_owned(),
+            error,
+        };
         let target = Appended::open(path).map_err(error)?;
         Self::spawn(Target::File(target)).map_err(error)
     }
@@ -64,7 +67,10 @@ impl LineSink {
     /// # Errors
     /// When no thread can be started.
     pub fn stdout() -> Result<Self, OpenError> {
-        Self::spawn(Target::Stdout).map_err(|error| OpenError { path: "standard output".into(), error })
+        Self::spawn(Target::Stdout).map_err(|error| OpenError {
+            path: "standard output".into(),
+            error,
+        })
     }
 
     fn spawn(mut target: Target) -> io::Result<Self> {
@@ -74,14 +80,19 @@ impl LineSink {
                 write_together(&mut target, first, &mut jobs);
             }
         };
-        std::thread::Builder::new().name("line-sink".to_owned()).spawn(work)?;
+        std::thread::Builder::new()
+            .name("line-sink".to_owned())
+            .spawn(work)?;
         Ok(Self { queue })
     }
 
     async fn write(&self, lines: Vec<u8>) -> Result<(), String> {
         let (done, answer) = oneshot::channel();
         let gone = || "the thread that writes has ended".to_owned();
-        self.queue.send(Job { lines, done }).await.map_err(|_| gone())?;
+        self.queue
+            .send(Job { lines, done })
+            .await
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -94,9 +105,13 @@ impl Sink for LineSink {
             write_line(&mut lines, event);
         }
         let written = tokio::time::timeout(TIMEOUT, self.write(lines)).await;
-        match written.unwrap_or_else(|_| Err(format!("not written within {} s", TIMEOUT.as_secs()))) {
+        match written.unwrap_or_else(|_| Err(format!("not written within {} s", TIMEOUT.as_secs())))
+        {
             Ok(()) => Outcome::Delivered,
-            Err(reason) => Outcome::Failed { reason, retry_after: None },
+            Err(reason) => Outcome::Failed {
+                reason,
+                retry_after: None,
+            },
         }
     }
 
@@ -115,7 +130,9 @@ fn write_line(out: &mut Vec<u8>, outgoing: &Outgoing) {
     let dataref = outgoing.dataref.as_deref();
     let start = out.len();
     CloudEvent::of(&outgoing.event, outgoing.inline.as_deref(), dataref).write_structured(out);
-    let is_broken = out[start..].iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+    let is_broken = out[start..]
+        .iter()
+        .any(|byte| matches!(byte, b'\n' | b'\r'));
     if let (true, Some(payload)) = (is_broken, &outgoing.inline) {
         out.truncate(start);
         CloudEvent::of(&outgoing.event, None, dataref).write_structured(out);
@@ -164,12 +181,21 @@ struct Appended {
 
 impl Appended {
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)?;
         mend(&mut file)?;
         file.sync_all()?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
     }
 
     /// Appends whole lines durably, or leaves the file as it was.
@@ -178,7 +204,10 @@ impl Appended {
             *self = Self::open(&self.path)?;
         }
         let before = self.file.metadata()?.len();
-        let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(lines)
+            .and_then(|()| self.file.sync_data());
         if written.is_err() {
             self.file.set_len(before)?;
         }
@@ -209,7 +238,11 @@ fn mend(file: &mut File) -> io::Result<()> {
     let tail = (length - start).min(OURS.len() as u64);
     let tail = usize::try_from(tail).expect("it is at most a few bytes");
     file.read_exact(&mut begin[..tail])?;
-    if begin[..tail] == OURS[..tail] { file.set_len(start) } else { file.write_all(b"\n") }
+    if begin[..tail] == OURS[..tail] {
+        file.set_len(start)
+    } else {
+        file.write_all(b"\n")
+    }
 }
 
 /// Where the last line begins that has no line break at its end.

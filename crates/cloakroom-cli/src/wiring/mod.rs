@@ -47,8 +47,16 @@ impl ConfigError {
         match self {
             Self::Mistakes { file, mistakes } => {
                 let problem = |found: &cloakroom_core::config::Diagnostic| {
-                    let place = if found.line > 0 { format!(":{}:{}", found.line, found.column) } else { String::new() };
-                    let path = if found.path.is_empty() { String::new() } else { format!("{}: ", found.path) };
+                    let place = if found.line > 0 {
+                        format!(":{}:{}", found.line, found.column)
+                    } else {
+                        String::new()
+                    };
+                    let path = if found.path.is_empty() {
+                        String::new()
+                    } else {
+                        format!("{}: ", found.path)
+                    };
                     Problem {
                         message: format!("{}{place}: {path}{}", file.display(), found.message),
                         hint: found.hint.clone(),
@@ -84,8 +92,13 @@ pub(crate) fn read_config(file: &Path) -> Result<String, Failure> {
 /// When it cannot be read, or every mistake in it.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Config, Failure> {
     let text = read_config(file)?;
-    Config::parse_with(&text, overrides)
-        .map_err(|mistakes| ConfigError::Mistakes { file: file.to_owned(), mistakes }.into())
+    Config::parse_with(&text, overrides).map_err(|mistakes| {
+        ConfigError::Mistakes {
+            file: file.to_owned(),
+            mistakes,
+        }
+        .into()
+    })
 }
 
 /// Reads the secret that a reference leads to, from the environment or a file.
@@ -101,22 +114,34 @@ pub fn resolve(reference: &SecretRef) -> Result<Secret, String> {
         SecretRef::File(path) => {
             let mut bytes = std::fs::read(path).map_err(|error| plain(&error))?;
             // Editors end files with a line break, which is no part of the secret.
-            while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            while bytes
+                .last()
+                .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+            {
                 bytes.pop();
             }
             bytes
         }
         SecretRef::AwsSecret(_) => {
-            return Err("the embedded form reads no secrets from AWS, use `env:` or `file:`".to_owned());
+            return Err(
+                "the embedded form reads no secrets from AWS, use `env:` or `file:`".to_owned(),
+            );
         }
     };
-    if bytes.is_empty() { Err("it is empty".to_owned()) } else { Ok(Secret::new(bytes)) }
+    if bytes.is_empty() {
+        Err("it is empty".to_owned())
+    } else {
+        Ok(Secret::new(bytes))
+    }
 }
 
 /// [`resolve`] for a flag of the command line.
 pub(crate) fn secret(reference: &SecretRef) -> Result<Secret, Failure> {
     resolve(reference).map_err(|reason| {
-        let failure = Failure::new(Exit::Config, format!("cannot read the secret `{reference}`: {reason}"));
+        let failure = Failure::new(
+            Exit::Config,
+            format!("cannot read the secret `{reference}`: {reason}"),
+        );
         match reference {
             SecretRef::Env(name) => failure.hint(format!("set the environment variable `{name}`")),
             _ => failure,
@@ -130,11 +155,18 @@ pub(crate) fn secret(reference: &SecretRef) -> Result<Secret, Failure> {
 /// When it is taken or not this machine's.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        let failure = Failure::new(Exit::Unusable, format!("cannot listen on {address}: {}", plain(&error)));
+        let failure = Failure::new(
+            Exit::Unusable,
+            format!("cannot listen on {address}: {}", plain(&error)),
+        );
         match error.kind() {
-            io::ErrorKind::AddrInUse => failure.hint("stop what listens there, or choose another port"),
+            io::ErrorKind::AddrInUse => {
+                failure.hint("stop what listens there, or choose another port")
+            }
             io::ErrorKind::PermissionDenied => failure.hint("choose a port above 1023"),
-            io::ErrorKind::AddrNotAvailable => failure.hint("choose an address of this machine, or 0.0.0.0 for all of them"),
+            io::ErrorKind::AddrNotAvailable => {
+                failure.hint("choose an address of this machine, or 0.0.0.0 for all of them")
+            }
             _ => failure,
         }
     })
@@ -149,7 +181,10 @@ pub(crate) struct Signals {
 impl Signals {
     /// Begins to listen. Must be called within a Tokio runtime.
     pub(crate) fn new() -> Self {
-        Self { interrupt: signal(SignalKind::interrupt()), terminate: signal(SignalKind::terminate()) }
+        Self {
+            interrupt: signal(SignalKind::interrupt()),
+            terminate: signal(SignalKind::terminate()),
+        }
     }
 
     /// Returns at the next signal.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cloakroom_core::config::Config;
+use cloakroom_core::config::{Config, Store};
 use cloakroom_core::secret::Secret;
 use cloakroom_engine::catalog::{BuildError, Catalog, Resolve};
 use cloakroom_engine::intake::Budget;
@@ -61,11 +61,18 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         let exit = match &error {
             ServerError::Config(config) => {
-                return Self { exit: Exit::Config, problems: config.problems() };
+                return Self {
+                    exit: Exit::Config,
+                    problems: config.problems(),
+                };
             }
             ServerError::DataDir(_) => Exit::Unusable,
-            ServerError::Start(StartError::OrderingChanged { .. } | StartError::GenerationBack { .. }) => Exit::Config,
-            ServerError::Start(StartError::Ledger(_)) | ServerError::Reclaim(_) | ServerError::Serve(_) => Exit::Failure,
+            ServerError::Start(
+                StartError::OrderingChanged { .. } | StartError::GenerationBack { .. },
+            ) => Exit::Config,
+            ServerError::Start(StartError::Ledger(_))
+            | ServerError::Reclaim(_)
+            | ServerError::Serve(_) => Exit::Failure,
         };
         Self::from_text(exit, &error.to_string())
     }
@@ -77,7 +84,11 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServerError`]. The data directory is not touched when the configuration is wrong.
-    pub async fn start(config: &Config, listener: TcpListener, resolve: &Resolve<'_>) -> Result<Self, ServerError> {
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        resolve: &Resolve<'_>,
+    ) -> Result<Self, ServerError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let address = listener.local_addr()?;
         let catalog = catalog(config, resolve, &clock)?;
@@ -90,7 +101,10 @@ impl Server {
         let store = open(config, &clock).await?;
         let key = Secret::new(store.url_key.to_vec());
         let claim_urls = ClaimUrls::new(&public_url, &key, config.claims.url_ttl.get());
-        let ledger_only_max = config.claims.above.map_or(0, |above| above.get());
+        let ledger_only_max = match config.claims.store() {
+            Store::Always => 0,
+            Store::Above(bytes) => bytes,
+        };
         let in_flight = config.server.max_in_flight;
         let engine = Engine::start(Parts {
             catalog,
@@ -99,7 +113,10 @@ impl Server {
                 ledger_only_max,
                 retention: config.claims.retention.get(),
             },
-            budget: Budget::new(usize::try_from(in_flight.requests).unwrap_or(usize::MAX), in_flight.bytes.get()),
+            budget: Budget::new(
+                usize::try_from(in_flight.requests).unwrap_or(usize::MAX),
+                in_flight.bytes.get(),
+            ),
             ledger: Arc::clone(&store.ledger) as _,
             claims: Arc::clone(&store.claims) as _,
             clock: Arc::clone(&clock),
@@ -109,9 +126,23 @@ impl Server {
         .await?;
         reclaim(&engine, &store).await?;
         let metrics = metrics();
-        let options = Options { admin_token, ..options(config, public_url) };
-        let app = with_source_timeouts(App::new(engine.clone(), claim_urls, options, metrics.clone()), config);
-        Ok(Self { listener, address, app, engine, store, metrics, clock })
+        let options = Options {
+            admin_token,
+            ..options(config, public_url)
+        };
+        let app = with_source_timeouts(
+            App::new(engine.clone(), claim_urls, options, metrics.clone()),
+            config,
+        );
+        Ok(Self {
+            listener,
+            address,
+            app,
+            engine,
+            store,
+            metrics,
+            clock,
+        })
     }
 
     /// Where it listens.
@@ -131,7 +162,9 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let upkeep = async {
             loop {
-                self.clock.sleep_until(self.clock.now().after(UPKEEP_EVERY)).await;
+                self.clock
+                    .sleep_until(self.clock.now().after(UPKEEP_EVERY))
+                    .await;
                 if let Some(metrics) = &self.metrics {
                     metrics.run_upkeep();
                 }
@@ -144,26 +177,40 @@ impl Server {
         self.engine.stop().await;
         drop(self.engine);
         let store = self.store;
-        tokio::task::spawn_blocking(move || store.close()).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(move || store.close())
+            .await
+            .map_err(io::Error::other)??;
         Ok(served?)
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
-fn catalog(config: &Config, resolve: &Resolve<'_>, clock: &Arc<dyn Clock>) -> Result<Catalog, ConfigError> {
+fn catalog(
+    config: &Config,
+    resolve: &Resolve<'_>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Catalog, ConfigError> {
     let mut sinks = Sinks::new(config, resolve, Arc::clone(clock));
-    Catalog::build(config, resolve, |name, subscription| sinks.make(name, subscription)).map_err(ConfigError::Build)
+    Catalog::build(config, resolve, |name, subscription| {
+        sinks.make(name, subscription)
+    })
+    .map_err(ConfigError::Build)
 }
 
 fn admin_token(config: &Config, resolve: &Resolve<'_>) -> Result<Option<Secret>, ConfigError> {
     let token = config.server.admin_token.as_ref();
-    let token = token.map(|reference| BuildError::resolve(resolve, "server.admin_token", reference));
-    token.transpose().map_err(|error| ConfigError::Build(vec![error]))
+    let token =
+        token.map(|reference| BuildError::resolve(resolve, "server.admin_token", reference));
+    token
+        .transpose()
+        .map_err(|error| ConfigError::Build(vec![error]))
 }
 
 /// Opening reads files and may complete what a crash interrupted.
@@ -179,7 +226,11 @@ async fn reclaim(engine: &Engine, store: &LocalStore) -> Result<(), ServerError>
     let last = store.last_run;
     if let (false, Some(started)) = (last.ended_cleanly, last.started) {
         let reclaimed = engine.reclaim_since(started).await?;
-        tracing::info!(removed = reclaimed.removed, bytes = reclaimed.bytes, "the last run did not end in order; removed what it left behind");
+        tracing::info!(
+            removed = reclaimed.removed,
+            bytes = reclaimed.bytes,
+            "the last run did not end in order; removed what it left behind"
+        );
         store.reclaimed()?;
     }
     Ok(())
@@ -212,7 +263,9 @@ fn with_source_timeouts(mut app: App, config: &Config) -> App {
 /// The one recorder of this process; `None` when another was installed.
 fn metrics() -> Option<PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone()
+    HANDLE
+        .get_or_init(|| PrometheusBuilder::new().install_recorder().ok())
+        .clone()
 }
 
 /// An address to connect to in place of one that stands for all.

@@ -29,7 +29,13 @@ pub(super) struct Sinks<'a> {
 
 impl<'a> Sinks<'a> {
     pub(super) fn new(config: &'a Config, resolve: &'a Resolve<'a>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, resolve, clock, files: HashMap::new(), stdout: None }
+        Self {
+            config,
+            resolve,
+            clock,
+            files: HashMap::new(),
+            stdout: None,
+        }
     }
 
     /// The sink of a subscription.
@@ -50,7 +56,10 @@ impl<'a> Sinks<'a> {
             config::Sink::File(file) => {
                 let wrong = |error: OpenError| BuildError::Sink {
                     path: format!("{path}.file.path"),
-                    mistake: Mistake::new(error.to_string(), "name a file that this process may write"),
+                    mistake: Mistake::new(
+                        error.to_string(),
+                        "name a file that this process may write",
+                    ),
                 };
                 let place = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
                 let sink = match self.files.get(&place) {
@@ -73,22 +82,33 @@ impl<'a> Sinks<'a> {
                 Ok(Arc::new(sink))
             }
             other => {
-                let unknown = || Mistake::new("this sink is not sent to", "use `http`, `file` or `stdout`");
+                let unknown =
+                    || Mistake::new("this sink is not sent to", "use `http`, `file` or `stdout`");
                 let mistake = other.requires_aws().unwrap_or_else(unknown);
                 Err(BuildError::Sink { path, mistake })
             }
         }
     }
 
-    fn http_options(&self, http: &config::HttpSink, path: &str) -> Result<HttpSinkOptions, BuildError> {
+    fn http_options(
+        &self,
+        http: &config::HttpSink,
+        path: &str,
+    ) -> Result<HttpSinkOptions, BuildError> {
         let secret = http.secret.as_ref();
-        let secret = secret.map(|reference| BuildError::resolve(self.resolve, format!("{path}.secret"), reference));
+        let secret = secret.map(|reference| {
+            BuildError::resolve(self.resolve, format!("{path}.secret"), reference)
+        });
         let mut headers = Vec::new();
         for (name, value) in &http.headers {
             let value = match value {
                 HeaderText::Plain(text) => text.clone(),
                 HeaderText::Secret(reference) => {
-                    let secret = BuildError::resolve(self.resolve, format!("{path}.headers.{name}"), reference)?;
+                    let secret = BuildError::resolve(
+                        self.resolve,
+                        format!("{path}.headers.{name}"),
+                        reference,
+                    )?;
                     String::from_utf8_lossy(secret.expose()).into_owned()
                 }
             };
@@ -106,7 +126,10 @@ impl<'a> Sinks<'a> {
                 },
             },
             timeout: http.timeout.get(),
-            rate: http.rate.map(|rate| Rate { count: NonZeroU32::new(rate.count()).expect("a rate is at least one"), per: rate.per() }),
+            rate: http.rate.map(|rate| Rate {
+                count: NonZeroU32::new(rate.count()).expect("a rate is at least one"),
+                per: rate.per(),
+            }),
             headers,
             allow_private: self.config.server.allow_private_sinks,
         })
@@ -116,9 +139,10 @@ impl<'a> Sinks<'a> {
 fn http_mistake(path: &str, error: &HttpSinkError) -> BuildError {
     let (key, hint) = match error {
         HttpSinkError::Url(_) => ("url", "give an absolute `http` or `https` URL"),
-        HttpSinkError::PrivateAddress(_) => {
-            ("url", "set `server.allow_private_sinks: true` if this is meant")
-        }
+        HttpSinkError::PrivateAddress(_) => (
+            "url",
+            "set `server.allow_private_sinks: true` if this is meant",
+        ),
         HttpSinkError::Secret(_) => ("secret", "write it as `whsec_` and base64"),
         HttpSinkError::Header { .. } => ("headers", "leave the header out, or write it otherwise"),
         HttpSinkError::Tls(_) | HttpSinkError::Client(_) => {
@@ -127,5 +151,8 @@ fn http_mistake(path: &str, error: &HttpSinkError) -> BuildError {
     };
     let text = error.to_string();
     let message = text.split("; ").next().unwrap_or_default();
-    BuildError::Sink { path: format!("{path}.{key}"), mistake: Mistake::new(format!("cannot {message}"), hint) }
+    BuildError::Sink {
+        path: format!("{path}.{key}"),
+        mistake: Mistake::new(format!("cannot {message}"), hint),
+    }
 }

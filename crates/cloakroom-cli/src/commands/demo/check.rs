@@ -42,7 +42,11 @@ struct Check {
 
 impl Check {
     fn new(name: &'static str, problem: Option<String>, found: String) -> Self {
-        Self { name, ok: problem.is_none(), found: problem.unwrap_or(found) }
+        Self {
+            name,
+            ok: problem.is_none(),
+            found: problem.unwrap_or(found),
+        }
     }
 }
 
@@ -59,7 +63,12 @@ impl Summary {
             gap_told(sent, seen),
         ];
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Self { ok: checks.iter().all(|check| check.ok), checks, seed, took_ms }
+        Self {
+            ok: checks.iter().all(|check| check.ok),
+            checks,
+            seed,
+            took_ms,
+        }
     }
 
     /// Whether every promise was kept.
@@ -70,12 +79,24 @@ impl Summary {
     pub(super) fn print(&self) -> Result<(), Failure> {
         output::line("")?;
         for check in &self.checks {
-            let mark = if check.ok { paint(GREEN, "✓") } else { paint(RED, "✗") };
-            let name = if check.ok { check.name.to_owned() } else { paint(RED, check.name) };
+            let mark = if check.ok {
+                paint(GREEN, "✓")
+            } else {
+                paint(RED, "✗")
+            };
+            let name = if check.ok {
+                check.name.to_owned()
+            } else {
+                paint(RED, check.name)
+            };
             output::line(format_args!("  {mark} {name}: {}", check.found))?;
         }
         let took = output::span(Duration::from_millis(self.took_ms));
-        let verdict = if self.ok { paint(GREEN.bold(), "all is as promised") } else { paint(RED.bold(), "not as promised") };
+        let verdict = if self.ok {
+            paint(GREEN.bold(), "all is as promised")
+        } else {
+            paint(RED.bold(), "not as promised")
+        };
         let seed = paint(DIM, format_args!("(seed {})", self.seed));
         output::line(format_args!("\n{} in {took} {seed}", paint(BOLD, verdict)))
     }
@@ -92,93 +113,177 @@ fn taken_once(sent: &[Webhook], seen: &Seen) -> Check {
             Verdict::Accepted => *accepted += 1,
             Verdict::Duplicate => duplicates += 1,
             Verdict::Refused => problem = Some(format!("{} was refused", name(answer.place))),
-            Verdict::Failed(what) => problem = Some(format!("{} was answered {what}", name(answer.place))),
+            Verdict::Failed(what) => {
+                problem = Some(format!("{} was answered {what}", name(answer.place)))
+            }
         }
     }
     for webhook in sent {
-        let accepted = receipts.get(&webhook.place).map_or(0, |(accepted, _)| *accepted);
+        let accepted = receipts
+            .get(&webhook.place)
+            .map_or(0, |(accepted, _)| *accepted);
         if accepted != 1 {
-            problem = problem.or(Some(format!("{} was accepted {accepted} times", name(webhook.place))));
+            problem = problem.or(Some(format!(
+                "{} was accepted {accepted} times",
+                name(webhook.place)
+            )));
         }
     }
     if let Some((place, _)) = receipts.iter().find(|(_, (_, ids))| ids.len() != 1) {
         problem = problem.or(Some(format!("the receipts of {} differ", name(*place))));
     }
-    Check::new("taken once", problem, format!("{} webhooks accepted, {duplicates} duplicates recognised", sent.len()))
+    Check::new(
+        "taken once",
+        problem,
+        format!(
+            "{} webhooks accepted, {duplicates} duplicates recognised",
+            sent.len()
+        ),
+    )
 }
 
 fn forged_refused(seen: &Seen) -> Check {
     let forged: Vec<&Answer> = seen.answers.iter().filter(|answer| answer.forged).collect();
-    let passed = forged.iter().find(|answer| answer.verdict != Verdict::Refused);
+    let passed = forged
+        .iter()
+        .find(|answer| answer.verdict != Verdict::Refused);
     let problem = match passed {
-        Some(answer) => Some(format!("a forged {} was answered {:?}", name(answer.place), answer.verdict)),
+        Some(answer) => Some(format!(
+            "a forged {} was answered {:?}",
+            name(answer.place),
+            answer.verdict
+        )),
         None if forged.is_empty() => Some("none was sent".to_owned()),
         None => None,
     };
-    Check::new("forged refused", problem, format!("{} of {}", forged.len(), forged.len()))
+    Check::new(
+        "forged refused",
+        problem,
+        format!("{} of {}", forged.len(), forged.len()),
+    )
 }
 
 fn nothing_lost(sent: &[Webhook], seen: &Seen) -> Check {
     let arrived: HashSet<(&str, u32)> = seen.deliveries.iter().map(place).collect();
-    let missing = sent.iter().find(|webhook| !arrived.contains(&(webhook.place.transfer, webhook.place.sequence)));
-    let problem = missing.map(|webhook| format!("{} did not reach the consumer", name(webhook.place)));
-    Check::new("nothing lost", problem, format!("{} of {} events reached the consumer", arrived.len(), sent.len()))
+    let missing = sent
+        .iter()
+        .find(|webhook| !arrived.contains(&(webhook.place.transfer, webhook.place.sequence)));
+    let problem =
+        missing.map(|webhook| format!("{} did not reach the consumer", name(webhook.place)));
+    Check::new(
+        "nothing lost",
+        problem,
+        format!(
+            "{} of {} events reached the consumer",
+            arrived.len(),
+            sent.len()
+        ),
+    )
 }
 
 fn nothing_twice(seen: &Seen) -> Check {
     let (mut places, mut ids) = (HashSet::new(), HashSet::new());
-    let again = seen.deliveries.iter().find(|delivery| !places.insert(place(delivery)) | !ids.insert(&delivery.id));
-    let problem = again.map(|delivery| format!("{} #{} came again", delivery.transfer, delivery.sequence));
-    Check::new("nothing twice", problem, format!("{} deliveries, as many ids", seen.deliveries.len()))
+    let again = seen
+        .deliveries
+        .iter()
+        .find(|delivery| !places.insert(place(delivery)) | !ids.insert(&delivery.id));
+    let problem =
+        again.map(|delivery| format!("{} #{} came again", delivery.transfer, delivery.sequence));
+    Check::new(
+        "nothing twice",
+        problem,
+        format!("{} deliveries, as many ids", seen.deliveries.len()),
+    )
 }
 
 fn in_order(seen: &Seen) -> Check {
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     let mut problem = None;
     for delivery in &seen.deliveries {
-        let before = last.insert(&delivery.transfer, delivery.sequence).unwrap_or(0);
+        let before = last
+            .insert(&delivery.transfer, delivery.sequence)
+            .unwrap_or(0);
         if delivery.sequence != before + 1 {
-            let text = format!("{}: #{} came after #{before}", delivery.transfer, delivery.sequence);
+            let text = format!(
+                "{}: #{} came after #{before}",
+                delivery.transfer, delivery.sequence
+            );
             problem = problem.or(Some(text));
         }
     }
-    Check::new("all in order", problem, format!("#1, #2, #3, … in each of {} transfers", last.len()))
+    Check::new(
+        "all in order",
+        problem,
+        format!("#1, #2, #3, … in each of {} transfers", last.len()),
+    )
 }
 
 /// The bytes that the consumer read are those that the provider sent.
 fn intact(sent: &[Webhook], seen: &Seen) -> Check {
-    let sent: HashMap<(&str, u32), &Webhook> =
-        sent.iter().map(|webhook| ((webhook.place.transfer, webhook.place.sequence), webhook)).collect();
-    let differs = |delivery: &&Delivery| sent.get(&place(delivery)).is_none_or(|webhook| webhook.digest != delivery.digest);
+    let sent: HashMap<(&str, u32), &Webhook> = sent
+        .iter()
+        .map(|webhook| ((webhook.place.transfer, webhook.place.sequence), webhook))
+        .collect();
+    let differs = |delivery: &&Delivery| {
+        sent.get(&place(delivery))
+            .is_none_or(|webhook| webhook.digest != delivery.digest)
+    };
     let differing = seen.deliveries.iter().find(differs);
-    let large = seen.deliveries.iter().filter(|delivery| delivery.by_reference);
-    let (count, bytes) = large.fold((0, 0), |(count, bytes), delivery| (count + 1, bytes + delivery.digest.size));
+    let large = seen
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.by_reference);
+    let (count, bytes) = large.fold((0, 0), |(count, bytes), delivery| {
+        (count + 1, bytes + delivery.digest.size)
+    });
     let expected = sent.values().filter(|webhook| webhook.is_large()).count();
     let problem = match differing {
-        Some(delivery) => Some(format!("{} #{} is not what was sent", delivery.transfer, delivery.sequence)),
-        None if count < expected => Some(format!("{count} payloads came by reference, not {expected}")),
+        Some(delivery) => Some(format!(
+            "{} #{} is not what was sent",
+            delivery.transfer, delivery.sequence
+        )),
+        None if count < expected => Some(format!(
+            "{count} payloads came by reference, not {expected}"
+        )),
         None => None,
     };
     let inside = seen.deliveries.len() - count;
-    let found = format!("byte for byte, {inside} inside the event, {count} fetched by reference ({})", output::size(bytes));
+    let found = format!(
+        "byte for byte, {inside} inside the event, {count} fetched by reference ({})",
+        output::size(bytes)
+    );
     Check::new("payloads intact", problem, found)
 }
 
 /// The gap that the last webhook left was seen to open, and to close.
 fn gap_told(sent: &[Webhook], seen: &Seen) -> Check {
     let last = seen.answers.last().map(|answer| answer.place);
-    let around = |gap: &&Gap| last.is_some_and(|place| gap.transfer == place.transfer && (gap.from..=gap.to).contains(&place.sequence));
+    let around = |gap: &&Gap| {
+        last.is_some_and(|place| {
+            gap.transfer == place.transfer && (gap.from..=gap.to).contains(&place.sequence)
+        })
+    };
     let gap = seen.gaps.iter().find(around);
     let problem = match (gap, seen.gaps.iter().find(|gap| !gap.closed)) {
         (None, _) => Some("the gap of the webhook that was held back was not seen".to_owned()),
-        (Some(_), Some(open)) => Some(format!("the gap of {} at #{} is still open", open.transfer, open.from)),
+        (Some(_), Some(open)) => Some(format!(
+            "the gap of {} at #{} is still open",
+            open.transfer, open.from
+        )),
         (Some(_), None) => None,
     };
     let behind = last.map_or(0, |place| {
-        sent.iter().filter(|webhook| webhook.place.transfer == place.transfer && webhook.place.sequence > place.sequence).count()
+        sent.iter()
+            .filter(|webhook| {
+                webhook.place.transfer == place.transfer && webhook.place.sequence > place.sequence
+            })
+            .count()
     });
     let held = last.map(name).unwrap_or_default();
-    let found = format!("{} opened and closed; {behind} events waited for {held}", seen.gaps.len());
+    let found = format!(
+        "{} opened and closed; {behind} events waited for {held}",
+        seen.gaps.len()
+    );
     Check::new("gaps told", problem, found)
 }
 
@@ -198,15 +303,26 @@ mod tests {
 
     fn answer(place: Place, verdict: Verdict, forged: bool) -> Answer {
         let id = (!forged).then(|| name(place));
-        Answer { place, forged, verdict, id }
+        Answer {
+            place,
+            forged,
+            verdict,
+            id,
+        }
     }
 
     /// A run in which everything went well.
     fn good() -> (Vec<Webhook>, Seen) {
         let script = Script::new(24, 1);
         let withheld = script.webhooks[script.withheld].place;
-        let others = script.webhooks.iter().map(|webhook| webhook.place).filter(|place| *place != withheld);
-        let mut answers: Vec<Answer> = others.map(|place| answer(place, Verdict::Accepted, false)).collect();
+        let others = script
+            .webhooks
+            .iter()
+            .map(|webhook| webhook.place)
+            .filter(|place| *place != withheld);
+        let mut answers: Vec<Answer> = others
+            .map(|place| answer(place, Verdict::Accepted, false))
+            .collect();
         answers.push(answer(script.webhooks[5].place, Verdict::Duplicate, false));
         answers.push(answer(script.webhooks[7].place, Verdict::Refused, true));
         answers.push(answer(withheld, Verdict::Accepted, false));
@@ -219,7 +335,14 @@ mod tests {
         };
         let deliveries = script.webhooks.iter().map(delivery).collect();
         let gaps = vec![Gap::closed(withheld)];
-        (script.webhooks, Seen { answers, deliveries, gaps })
+        (
+            script.webhooks,
+            Seen {
+                answers,
+                deliveries,
+                gaps,
+            },
+        )
     }
 
     /// The checks that fail after something was changed.
@@ -227,7 +350,12 @@ mod tests {
         let (sent, mut seen) = good();
         change(&mut seen);
         let summary = Summary::of(&sent, &seen, 1, Duration::ZERO);
-        let failed: Vec<_> = summary.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+        let failed: Vec<_> = summary
+            .checks
+            .iter()
+            .filter(|check| !check.ok)
+            .map(|check| check.name)
+            .collect();
         assert_eq!(summary.is_good(), failed.is_empty());
         failed
     }
@@ -239,25 +367,56 @@ mod tests {
 
     #[test]
     fn every_broken_promise_is_noticed() {
-        assert_eq!(failing(|seen| drop(seen.deliveries.pop())), ["nothing lost"]);
-        assert_eq!(failing(|seen| seen.deliveries.truncate(12)), ["nothing lost", "payloads intact"]);
+        assert_eq!(
+            failing(|seen| drop(seen.deliveries.pop())),
+            ["nothing lost"]
+        );
+        assert_eq!(
+            failing(|seen| seen.deliveries.truncate(12)),
+            ["nothing lost", "payloads intact"]
+        );
         let twice = |seen: &mut Seen| seen.deliveries.push(seen.deliveries[3].clone());
         assert_eq!(failing(twice), ["nothing twice", "all in order"]);
-        assert_eq!(failing(|seen| seen.deliveries[9].id = seen.deliveries[8].id.clone()), ["nothing twice"]);
+        assert_eq!(
+            failing(|seen| seen.deliveries[9].id = seen.deliveries[8].id.clone()),
+            ["nothing twice"]
+        );
         assert_eq!(failing(|seen| seen.deliveries.swap(0, 6)), ["all in order"]);
-        assert_eq!(failing(|seen| seen.deliveries[2].digest = Digested::of(b"x")), ["payloads intact"]);
-        let inside = |seen: &mut Seen| seen.deliveries.iter_mut().for_each(|delivery| delivery.by_reference = false);
+        assert_eq!(
+            failing(|seen| seen.deliveries[2].digest = Digested::of(b"x")),
+            ["payloads intact"]
+        );
+        let inside = |seen: &mut Seen| {
+            seen.deliveries
+                .iter_mut()
+                .for_each(|delivery| delivery.by_reference = false)
+        };
         assert_eq!(failing(inside), ["payloads intact"]);
     }
 
     #[test]
     fn every_wrong_answer_is_noticed() {
-        assert_eq!(failing(|seen| seen.answers[0].verdict = Verdict::Duplicate), ["taken once"]);
-        assert_eq!(failing(|seen| seen.answers[0].verdict = Verdict::Failed("503".to_owned())), ["taken once"]);
+        assert_eq!(
+            failing(|seen| seen.answers[0].verdict = Verdict::Duplicate),
+            ["taken once"]
+        );
+        assert_eq!(
+            failing(|seen| seen.answers[0].verdict = Verdict::Failed("503".to_owned())),
+            ["taken once"]
+        );
         assert_eq!(failing(|seen| drop(seen.answers.remove(0))), ["taken once"]);
-        assert_eq!(failing(|seen| seen.answers[23].id = Some("another".to_owned())), ["taken once"]);
-        assert_eq!(failing(|seen| seen.answers[24].verdict = Verdict::Accepted), ["forged refused"]);
-        assert_eq!(failing(|seen| drop(seen.answers.remove(24))), ["forged refused"]);
+        assert_eq!(
+            failing(|seen| seen.answers[23].id = Some("another".to_owned())),
+            ["taken once"]
+        );
+        assert_eq!(
+            failing(|seen| seen.answers[24].verdict = Verdict::Accepted),
+            ["forged refused"]
+        );
+        assert_eq!(
+            failing(|seen| drop(seen.answers.remove(24))),
+            ["forged refused"]
+        );
     }
 
     #[test]

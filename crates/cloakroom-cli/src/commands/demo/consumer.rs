@@ -57,9 +57,17 @@ impl Consumer {
         happenings: UnboundedSender<Happening>,
         clock: Arc<SystemClock>,
     ) -> Result<Arc<Self>, Failure> {
-        let receiver = Receiver::new(Some(secret)).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+        let receiver = Receiver::new(Some(secret))
+            .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
         let http = http_client(None)?;
-        Ok(Arc::new(Self { receiver, http, clock, sabotage, happenings, account: Mutex::default() }))
+        Ok(Arc::new(Self {
+            receiver,
+            http,
+            clock,
+            sabotage,
+            happenings,
+            account: Mutex::default(),
+        }))
     }
 
     /// How many events were acknowledged.
@@ -79,12 +87,18 @@ impl Consumer {
     async fn take(&self, request: Request) -> Result<(), (StatusCode, String)> {
         let (parts, body) = request.into_parts();
         let refuse = |status| move |problem| (status, problem);
-        let body = receiver::read_body(body, BODY_MAX).await.map_err(refuse(StatusCode::PAYLOAD_TOO_LARGE))?;
+        let body = receiver::read_body(body, BODY_MAX)
+            .await
+            .map_err(refuse(StatusCode::PAYLOAD_TOO_LARGE))?;
         self.receiver
             .check(&parts.headers, &body, self.clock.now())
             .map_err(refuse(StatusCode::UNAUTHORIZED))?;
-        for event in receiver::read(&parts.headers, &body).map_err(refuse(StatusCode::BAD_REQUEST))? {
-            self.keep(&event).await.map_err(refuse(StatusCode::UNPROCESSABLE_ENTITY))?;
+        for event in
+            receiver::read(&parts.headers, &body).map_err(refuse(StatusCode::BAD_REQUEST))?
+        {
+            self.keep(&event)
+                .await
+                .map_err(refuse(StatusCode::UNPROCESSABLE_ENTITY))?;
         }
         Ok(())
     }
@@ -97,10 +111,22 @@ impl Consumer {
             (None, None) => return Err("neither a payload nor where to find it".to_owned()),
         };
         event.check_payload(&digest)?;
-        let text = |name: &str| event.attribute(name).map(str::to_owned).ok_or(format!("no `{name}`"));
-        let sequence = text("sequence")?.parse().map_err(|_| "`sequence` is no number")?;
-        let delivery =
-            Delivery { id: text("id")?, transfer: text("partitionkey")?, sequence, digest, by_reference };
+        let text = |name: &str| {
+            event
+                .attribute(name)
+                .map(str::to_owned)
+                .ok_or(format!("no `{name}`"))
+        };
+        let sequence = text("sequence")?
+            .parse()
+            .map_err(|_| "`sequence` is no number")?;
+        let delivery = Delivery {
+            id: text("id")?,
+            transfer: text("partitionkey")?,
+            sequence,
+            digest,
+            by_reference,
+        };
         let _ = self.happenings.send(Happening::Left {
             transfer: delivery.transfer.clone(),
             sequence,
@@ -123,7 +149,10 @@ impl Account {
             Some(Sabotage::Alter) => delivery.digest = Digested::of(b"something else"),
             _ => {}
         }
-        let before = self.deliveries.iter().rposition(|earlier| earlier.transfer == delivery.transfer);
+        let before = self
+            .deliveries
+            .iter()
+            .rposition(|earlier| earlier.transfer == delivery.transfer);
         match before.filter(|_| sabotage == Some(Sabotage::Swap)) {
             Some(at) => self.deliveries.insert(at, delivery),
             None => self.deliveries.push(delivery),
@@ -137,9 +166,13 @@ pub(super) async fn serve(
     consumer: Arc<Consumer>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let app = axum::Router::new().fallback(receive).with_state(Arc::clone(&consumer));
+    let app = axum::Router::new()
+        .fallback(receive)
+        .with_state(Arc::clone(&consumer));
     if let Err(error) = axum::serve(socket, app).with_graceful_shutdown(stop).await {
-        let _ = consumer.happenings.send(Happening::Told(format!("the consumer failed: {error}")));
+        let _ = consumer
+            .happenings
+            .send(Happening::Told(format!("the consumer failed: {error}")));
     }
 }
 
@@ -147,7 +180,9 @@ async fn receive(State(consumer): State<Arc<Consumer>>, request: Request) -> Sta
     match consumer.take(request).await {
         Ok(()) => StatusCode::NO_CONTENT,
         Err((status, problem)) => {
-            let _ = consumer.happenings.send(Happening::Told(format!("the consumer refused a delivery: {problem}")));
+            let _ = consumer.happenings.send(Happening::Told(format!(
+                "the consumer refused a delivery: {problem}"
+            )));
             status
         }
     }

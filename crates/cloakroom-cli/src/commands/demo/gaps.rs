@@ -41,7 +41,13 @@ impl Gap {
 impl Gap {
     pub(super) fn closed(place: Place) -> Self {
         let opened = Timestamp::from_micros(0);
-        Self { transfer: place.transfer.to_owned(), from: place.sequence, to: place.sequence, opened, closed: true }
+        Self {
+            transfer: place.transfer.to_owned(),
+            from: place.sequence,
+            to: place.sequence,
+            opened,
+            closed: true,
+        }
     }
 }
 
@@ -58,7 +64,10 @@ impl GapWatch {
         happenings: UnboundedSender<Happening>,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let client = Client::new(&Remote { url: server.to_owned(), token: None })?;
+        let client = Client::new(&Remote {
+            url: server.to_owned(),
+            token: None,
+        })?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let gaps = Arc::clone(&seen);
         let task = tokio::spawn(async move {
@@ -78,7 +87,9 @@ impl GapWatch {
 
     /// Whether the gap that this number leaves is open, as far as was seen.
     pub(super) fn is_open(&self, place: Place) -> bool {
-        lock(&self.seen).iter().any(|gap| gap.holds(place) && !gap.closed)
+        lock(&self.seen)
+            .iter()
+            .any(|gap| gap.holds(place) && !gap.closed)
     }
 
     /// What was seen.
@@ -101,7 +112,10 @@ fn open_gaps(streams: &[Value]) -> BTreeMap<String, (u32, u32)> {
     };
     let gap = |stream: &Value| {
         let id = StreamId::parse(stream["stream"].as_str()?)?;
-        let range = (number(&stream["gap"]["from"])?, number(&stream["gap"]["to"])?);
+        let range = (
+            number(&stream["gap"]["from"])?,
+            number(&stream["gap"]["to"])?,
+        );
         Some((id.key.as_str().to_owned(), range))
     };
     streams.iter().filter_map(gap).collect()
@@ -129,8 +143,18 @@ fn note(
         }
     }
     for (transfer, (from, to)) in open {
-        let _ = happenings.send(Happening::GapOpened { transfer: transfer.clone(), from, to });
-        seen.push(Gap { transfer, from, to, opened: now, closed: false });
+        let _ = happenings.send(Happening::GapOpened {
+            transfer: transfer.clone(),
+            from,
+            to,
+        });
+        seen.push(Gap {
+            transfer,
+            from,
+            to,
+            opened: now,
+            closed: false,
+        });
     }
 }
 
@@ -154,7 +178,12 @@ mod tests {
             (stream(Value::Null), 1),
         ];
         for (step, (streams, expected)) in steps.into_iter().enumerate() {
-            note(&mut seen, open_gaps(&streams), Timestamp::from_micros(1), &happenings);
+            note(
+                &mut seen,
+                open_gaps(&streams),
+                Timestamp::from_micros(1),
+                &happenings,
+            );
             let mut count = 0;
             while told.try_recv().is_ok() {
                 count += 1;
@@ -163,7 +192,10 @@ mod tests {
         }
         assert_eq!(seen.len(), 2);
         assert!(seen.iter().all(|gap| gap.closed));
-        let [two, five] = [2, 5].map(|sequence| Place { transfer: "A", sequence });
+        let [two, five] = [2, 5].map(|sequence| Place {
+            transfer: "A",
+            sequence,
+        });
         assert!(seen[0].holds(two) && !seen[0].holds(five));
     }
 }

@@ -86,7 +86,11 @@ enum Sabotage {
 
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "write a number above 0")?;
-    if speed > 0.0 && speed.is_finite() { Ok(speed) } else { Err("write a number above 0".to_owned()) }
+    if speed > 0.0 && speed.is_finite() {
+        Ok(speed)
+    } else {
+        Err("write a number above 0".to_owned())
+    }
 }
 
 /// What provider, consumer and server agreed on.
@@ -97,9 +101,18 @@ struct Secrets {
 
 pub(crate) async fn run(args: Args, json: bool) -> Outcome {
     logging::start(LogFormat::Text, "error");
-    let folder = tempfile::Builder::new().prefix("cloakroom-demo-").tempdir().map_err(|error| {
-        Failure::new(Exit::Unusable, format!("cannot make a temporary directory: {}", wiring::plain(&error)))
-    })?;
+    let folder = tempfile::Builder::new()
+        .prefix("cloakroom-demo-")
+        .tempdir()
+        .map_err(|error| {
+            Failure::new(
+                Exit::Unusable,
+                format!(
+                    "cannot make a temporary directory: {}",
+                    wiring::plain(&error)
+                ),
+            )
+        })?;
     let data_dir = folder.path().join("data");
     let summary = perform(&args, &data_dir, json).await?;
     if json {
@@ -109,9 +122,16 @@ pub(crate) async fn run(args: Args, json: bool) -> Outcome {
     }
     if args.keep {
         let kept: PathBuf = folder.keep().join("data");
-        output::note(format_args!("kept: {0}; examine it with `cloakroom doctor {0}`", kept.display()));
+        output::note(format_args!(
+            "kept: {0}; examine it with `cloakroom doctor {0}`",
+            kept.display()
+        ));
     }
-    Ok(if summary.is_good() { Exit::Ok } else { Exit::CheckFailed })
+    Ok(if summary.is_good() {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 /// The parts of the demo while it runs.
@@ -130,7 +150,8 @@ async fn perform(args: &Args, data_dir: &Path, json: bool) -> Result<Summary, Fa
     let clock = Arc::new(SystemClock::new());
     let secrets = secrets()?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (server_socket, consumer_socket) = (wiring::bind(any_port).await?, wiring::bind(any_port).await?);
+    let (server_socket, consumer_socket) =
+        (wiring::bind(any_port).await?, wiring::bind(any_port).await?);
     let server_url = format!("http://{}", local(&server_socket)?);
     let consumer_url = format!("http://{}/hooks", local(&consumer_socket)?);
     let config = config(&server_url, &consumer_url, data_dir);
@@ -151,24 +172,57 @@ async fn perform(args: &Args, data_dir: &Path, json: bool) -> Result<Summary, Fa
         Some(Sabotage::Distrust) => self::secrets()?.consumer,
         _ => secrets.consumer.clone(),
     };
-    let consumer = Consumer::new(&consumer_secret, args.sabotage, happenings.clone(), Arc::clone(&clock))?;
-    let consuming = tokio::spawn(consumer::serve(consumer_socket, Arc::clone(&consumer), stop.clone().cancelled_owned()));
-    let source = Source { url: format!("{server_url}/in/transfers"), key: secrets.provider.clone() };
+    let consumer = Consumer::new(
+        &consumer_secret,
+        args.sabotage,
+        happenings.clone(),
+        Arc::clone(&clock),
+    )?;
+    let consuming = tokio::spawn(consumer::serve(
+        consumer_socket,
+        Arc::clone(&consumer),
+        stop.clone().cancelled_owned(),
+    ));
+    let source = Source {
+        url: format!("{server_url}/in/transfers"),
+        key: secrets.provider.clone(),
+    };
     let stage = Stage {
-        provider: Provider::new(script, &source, args.sabotage, Arc::clone(&clock), happenings.clone())?,
+        provider: Provider::new(
+            script,
+            &source,
+            args.sabotage,
+            Arc::clone(&clock),
+            happenings.clone(),
+        )?,
         consumer,
-        gaps: GapWatch::start(&server_url, Arc::clone(&clock), happenings.clone(), stop.clone())?,
+        gaps: GapWatch::start(
+            &server_url,
+            Arc::clone(&clock),
+            happenings.clone(),
+            stop.clone(),
+        )?,
         clock: Arc::clone(&clock),
         happenings: happenings.clone(),
-        patience: if args.sabotage.is_some() { PATIENCE / 10 } else { PATIENCE },
+        patience: if args.sabotage.is_some() {
+            PATIENCE / 10
+        } else {
+            PATIENCE
+        },
     };
     let start = clock.now();
     stage.play(USUAL.div_f64(args.speed)).await;
     let took = clock.now().since(start);
     stop.cancel();
-    let ended = |what: &str, error: tokio::task::JoinError| Failure::new(Exit::Failure, format!("{what} ended: {error}"));
-    serving.await.map_err(|error| ended("the server", error))??;
-    consuming.await.map_err(|error| ended("the consumer", error))?;
+    let ended = |what: &str, error: tokio::task::JoinError| {
+        Failure::new(Exit::Failure, format!("{what} ended: {error}"))
+    };
+    serving
+        .await
+        .map_err(|error| ended("the server", error))??;
+    consuming
+        .await
+        .map_err(|error| ended("the consumer", error))?;
     let seen = Seen {
         answers: stage.provider.answers(),
         deliveries: stage.consumer.deliveries(),
@@ -187,11 +241,16 @@ impl Stage {
         let withheld = self.provider.withheld();
         let behind = self.provider.waiting_behind_withheld();
         let total = self.provider.total();
-        self.wait(|| self.gaps.is_open(withheld) && self.consumer.settled() >= total - behind - 1).await;
-        let told = format!("{behind} events of {} wait for #{}, which the provider sends only now", withheld.transfer, withheld.sequence);
+        self.wait(|| self.gaps.is_open(withheld) && self.consumer.settled() >= total - behind - 1)
+            .await;
+        let told = format!(
+            "{behind} events of {} wait for #{}, which the provider sends only now",
+            withheld.transfer, withheld.sequence
+        );
         let _ = self.happenings.send(Happening::Told(told));
         self.provider.send_withheld().await;
-        self.wait(|| self.consumer.settled() >= total && !self.gaps.is_open(withheld)).await;
+        self.wait(|| self.consumer.settled() >= total && !self.gaps.is_open(withheld))
+            .await;
     }
 
     /// Returns when `condition` holds, or when it has not for so long that the check will tell why.
@@ -204,18 +263,29 @@ impl Stage {
 }
 
 fn local(socket: &TcpListener) -> Result<SocketAddr, Failure> {
-    socket.local_addr().map_err(|error| Failure::new(Exit::Unusable, wiring::plain(&error)))
+    socket
+        .local_addr()
+        .map_err(|error| Failure::new(Exit::Unusable, wiring::plain(&error)))
 }
 
 /// Secrets for this run, in the form in which Adyen and Standard Webhooks hand them out.
 fn secrets() -> Result<Secrets, Failure> {
     let mut bytes = [0; 64];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
-        Failure::new(Exit::Failure, format!("the system gives no random bytes: {error}"))
+        Failure::new(
+            Exit::Failure,
+            format!("the system gives no random bytes: {error}"),
+        )
     })?;
-    let hex: String = bytes[..32].iter().map(|byte| format!("{byte:02X}")).collect();
+    let hex: String = bytes[..32]
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     let consumer = format!("whsec_{}", STANDARD.encode(&bytes[32..]));
-    Ok(Secrets { provider: Secret::new(hex), consumer: Secret::new(consumer) })
+    Ok(Secrets {
+        provider: Secret::new(hex),
+        consumer: Secret::new(consumer),
+    })
 }
 
 /// The configuration of the demo, as one would write it.
@@ -237,8 +307,12 @@ fn config(server_url: &str, consumer_url: &str, data_dir: &Path) -> Config {
         server: {{ allow_private_sinks: true, public_url: "{server_url}" }}
         "#
     );
-    let overrides = Overrides { data_dir: Some(data_dir.to_owned()), ..Overrides::default() };
-    Config::parse_with(&text, &overrides).expect("the demo's configuration is valid, which a test checks")
+    let overrides = Overrides {
+        data_dir: Some(data_dir.to_owned()),
+        ..Overrides::default()
+    };
+    Config::parse_with(&text, &overrides)
+        .expect("the demo's configuration is valid, which a test checks")
 }
 
 #[cfg(test)]
@@ -247,7 +321,11 @@ mod tests {
 
     #[test]
     fn the_configuration_is_valid() {
-        let config = config("http://127.0.0.1:1", "http://127.0.0.1:2/hooks", Path::new("/tmp/demo"));
+        let config = config(
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:2/hooks",
+            Path::new("/tmp/demo"),
+        );
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.warnings(), []);
     }

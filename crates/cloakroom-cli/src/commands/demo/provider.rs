@@ -69,7 +69,12 @@ impl Provider {
             answers: Mutex::default(),
             happenings,
         };
-        Ok(Self { script, sabotage, post: Arc::new(post), clock })
+        Ok(Self {
+            script,
+            sabotage,
+            post: Arc::new(post),
+            clock,
+        })
     }
 
     /// How many events there are.
@@ -85,23 +90,34 @@ impl Provider {
     /// How many cannot leave before it.
     pub(super) fn waiting_behind_withheld(&self) -> usize {
         let withheld = self.withheld();
-        let waits = |place: Place| place.transfer == withheld.transfer && place.sequence > withheld.sequence;
-        self.script.webhooks.iter().filter(|webhook| waits(webhook.place)).count()
+        let waits = |place: Place| {
+            place.transfer == withheld.transfer && place.sequence > withheld.sequence
+        };
+        self.script
+            .webhooks
+            .iter()
+            .filter(|webhook| waits(webhook.place))
+            .count()
     }
 
     /// Sends everything but the one that is held back, spread over `pace`, and waits for the answers.
     pub(super) async fn send_most(&self, pace: Duration) {
         let start = self.clock.now();
-        let steps = u32::try_from(self.script.steps.len()).unwrap_or(u32::MAX).max(1);
+        let steps = u32::try_from(self.script.steps.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
         let mut under_way = JoinSet::new();
         for (turn, step) in (0..).zip(&self.script.steps) {
-            self.clock.sleep_until(start.after(pace / steps * turn)).await;
+            self.clock
+                .sleep_until(start.after(pace / steps * turn))
+                .await;
             let post = Arc::clone(&self.post);
             match *step {
                 Step::Send(index) => {
                     let webhook = &self.script.webhooks[index];
                     let (place, body) = (webhook.place, webhook.body.clone());
-                    under_way.spawn(async move { post.send(place, false, body.clone(), body).await });
+                    under_way
+                        .spawn(async move { post.send(place, false, body.clone(), body).await });
                 }
                 Step::Forge(index) => {
                     let webhook = &self.script.webhooks[index];
@@ -120,12 +136,23 @@ impl Provider {
     /// Sends the one that was held back.
     pub(super) async fn send_withheld(&self) {
         let webhook = &self.script.webhooks[self.script.withheld];
-        self.post.send(webhook.place, false, webhook.body.clone(), webhook.body.clone()).await;
+        self.post
+            .send(
+                webhook.place,
+                false,
+                webhook.body.clone(),
+                webhook.body.clone(),
+            )
+            .await;
     }
 
     /// What the server said, in the order in which it said it.
     pub(super) fn answers(&self) -> Vec<Answer> {
-        self.post.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.post
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -137,19 +164,54 @@ impl Post {
             Ok(answer) => answer,
             Err(problem) => (Verdict::Failed(problem), None),
         };
-        let _ = self.happenings.send(Happening::Arrived { place, size, verdict: verdict.clone(), forged });
-        let answer = Answer { place, forged, verdict, id };
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        let _ = self.happenings.send(Happening::Arrived {
+            place,
+            size,
+            verdict: verdict.clone(),
+            forged,
+        });
+        let answer = Answer {
+            place,
+            forged,
+            verdict,
+            id,
+        };
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(answer);
     }
 
-    async fn request(&self, signed: Bytes, body: Bytes) -> Result<(Verdict, Option<String>), String> {
-        let head = RequestHead { method: "POST", url: &self.url, headers: &Vec::<(&str, &[u8])>::new() };
-        let signature = self.signer.sign(&head, "", self.clock.now(), &signed).map_err(|error| error.to_string())?;
-        let mut request = self.http.post(&self.url).header("content-type", "application/json");
+    fn sign(&self, body: &[u8]) -> Result<Vec<(String, String)>, String> {
+        let head = RequestHead {
+            method: "POST",
+            url: &self.url,
+            headers: &Vec::<(&str, &[u8])>::new(),
+        };
+        // Adyen signs the body alone: neither an id nor the time.
+        self.signer
+            .sign(&head, "", self.clock.now(), body)
+            .map_err(|error| error.to_string())
+    }
+
+    async fn request(
+        &self,
+        signed: Bytes,
+        body: Bytes,
+    ) -> Result<(Verdict, Option<String>), String> {
+        let signature = self.sign(&signed)?;
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("content-type", "application/json");
         for (name, value) in signature {
             request = request.header(name, value);
         }
-        let response = request.body(body).send().await.map_err(|error| causes(&error))?;
+        let response = request
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| causes(&error))?;
         let status = response.status().as_u16();
         let receipt = response.bytes().await.map_err(|error| causes(&error))?;
         let receipt: Value = serde_json::from_slice(&receipt).unwrap_or(Value::Null);

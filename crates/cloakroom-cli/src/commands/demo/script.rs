@@ -8,7 +8,7 @@ use super::transfers::{self, IDS};
 use crate::receiver::Digested;
 
 /// How far an event may be sent before or after its turn.
-const DISORDER: u32 = 9;
+const DISORDER: u32 = 15;
 /// The share that is sent twice.
 const DOUBLED: f64 = 0.15;
 /// The sizes of the large payloads.
@@ -60,10 +60,20 @@ impl Script {
             .map(|number| {
                 let transfer = (number % keys) as usize;
                 let sequence = number / keys + 1;
-                let size = large.iter().position(|at| *at == number).map_or(0, |at| LARGE[at]);
+                let size = large
+                    .iter()
+                    .position(|at| *at == number)
+                    .map_or(0, |at| LARGE[at]);
                 let body = Bytes::from(transfers::body(transfer, sequence, size));
-                let place = Place { transfer: IDS[transfer], sequence };
-                Webhook { place, digest: Digested::of(&body), body }
+                let place = Place {
+                    transfer: IDS[transfer],
+                    sequence,
+                };
+                Webhook {
+                    place,
+                    digest: Digested::of(&body),
+                    body,
+                }
             })
             .collect();
         let withheld = ((WITHHELD - 1) * keys) as usize;
@@ -73,14 +83,21 @@ impl Script {
             let turn = number + chance.random_range(0..DISORDER);
             turns.push((turn, Step::Send(index)));
             if chance.random_bool(DOUBLED) || index == 1 {
-                turns.push((turn + chance.random_range(0..2 * DISORDER), Step::Send(index)));
+                turns.push((
+                    turn + chance.random_range(0..2 * DISORDER),
+                    Step::Send(index),
+                ));
             }
         }
         let forged = webhooks.len() / 2 + 1;
         turns.push((events / 2, Step::Forge(forged)));
         turns.sort_by_key(|(turn, _)| *turn);
         let steps = turns.into_iter().map(|(_, step)| step).collect();
-        Self { webhooks, steps, withheld }
+        Self {
+            webhooks,
+            steps,
+            withheld,
+        }
     }
 }
 
@@ -88,7 +105,9 @@ impl Webhook {
     /// The same with another amount.
     pub(super) fn altered(&self) -> Bytes {
         let text = String::from_utf8_lossy(&self.body);
-        text.replacen("\"value\":", "\"value\":9", 1).into_bytes().into()
+        text.replacen("\"value\":", "\"value\":9", 1)
+            .into_bytes()
+            .into()
     }
 
     /// Whether it is too large to travel inside an event.
@@ -120,8 +139,21 @@ mod tests {
             distinct.dedup();
             assert_eq!(distinct.len(), 59);
             assert!(sent.len() > distinct.len(), "some are doubled");
-            assert_eq!(script.webhooks[script.withheld].place, Place { transfer: IDS[0], sequence: 3 });
-            assert_eq!(script.webhooks.iter().filter(|webhook| webhook.is_large()).count(), 3);
+            assert_eq!(
+                script.webhooks[script.withheld].place,
+                Place {
+                    transfer: IDS[0],
+                    sequence: 3
+                }
+            );
+            assert_eq!(
+                script
+                    .webhooks
+                    .iter()
+                    .filter(|webhook| webhook.is_large())
+                    .count(),
+                3
+            );
         }
     }
 
@@ -129,9 +161,17 @@ mod tests {
     fn numbers_have_no_holes() {
         let script = Script::new(25, 1);
         for id in IDS {
-            let of_it = script.webhooks.iter().filter(|webhook| webhook.place.transfer == id);
+            let of_it = script
+                .webhooks
+                .iter()
+                .filter(|webhook| webhook.place.transfer == id);
             let numbers: Vec<u32> = of_it.map(|webhook| webhook.place.sequence).collect();
-            assert!(numbers.iter().copied().eq(1..=u32::try_from(numbers.len()).unwrap()));
+            assert!(
+                numbers
+                    .iter()
+                    .copied()
+                    .eq(1..=u32::try_from(numbers.len()).unwrap())
+            );
         }
     }
 

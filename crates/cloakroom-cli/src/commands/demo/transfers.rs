@@ -15,8 +15,14 @@ pub(super) const IDS: [&str; 6] = [
     "1VVF0D5U66PIUIVP",
 ];
 
-const NAMES: [&str; 6] =
-    ["Ada Lindqvist", "Bruno Keller", "Chiara Rossi", "Deniz Aydın", "Eoin Ó Briain", "Femke de Vries"];
+const NAMES: [&str; 6] = [
+    "Ada Lindqvist",
+    "Bruno Keller",
+    "Chiara Rossi",
+    "Deniz Aydın",
+    "Eoin Ó Briain",
+    "Femke de Vries",
+];
 
 /// What becomes of a transfer, in this order; after the last step only its tracking changes.
 const STEPS: [&str; 3] = ["received", "authorised", "booked"];
@@ -95,13 +101,20 @@ mod tests {
             assert_eq!(body["data"]["sequenceNumber"], sequence);
             let created = if sequence == 1 { "created" } else { "updated" };
             assert_eq!(body["type"], format!("balancePlatform.transfer.{created}"));
-            assert!(cloakroom_core::time::Timestamp::parse_rfc3339(body["timestamp"].as_str().unwrap()).is_some());
+            assert!(
+                cloakroom_core::time::Timestamp::parse_rfc3339(body["timestamp"].as_str().unwrap())
+                    .is_some()
+            );
         }
     }
 
     #[test]
     fn a_large_one_is_as_large_as_asked() {
         let large = body(0, 2, 3_000_000);
-        assert!((2_900_000..3_300_000).contains(&large.len()), "{}", large.len());
+        assert!(
+            (2_900_000..3_300_000).contains(&large.len()),
+            "{}",
+            large.len()
+        );
     }
 }

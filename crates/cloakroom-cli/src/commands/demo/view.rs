@@ -20,11 +20,25 @@ const LEFT: usize = 48;
 #[derive(Debug, Clone)]
 pub(super) enum Happening {
     /// The server answered the provider.
-    Arrived { place: Place, size: u64, verdict: Verdict, forged: bool },
+    Arrived {
+        place: Place,
+        size: u64,
+        verdict: Verdict,
+        forged: bool,
+    },
     /// The consumer took an event.
-    Left { transfer: String, sequence: u32, size: u64, by_reference: bool },
+    Left {
+        transfer: String,
+        sequence: u32,
+        size: u64,
+        by_reference: bool,
+    },
     /// Numbers are missing.
-    GapOpened { transfer: String, from: u32, to: u32 },
+    GapOpened {
+        transfer: String,
+        from: u32,
+        to: u32,
+    },
     /// They are not missing any more.
     GapClosed { transfer: String, after: Duration },
     /// Something to be said.
@@ -44,7 +58,11 @@ pub(super) enum Verdict {
 }
 
 /// Shows what happens until the end is told, or nothing at all when the summary is wanted as JSON.
-pub(super) async fn show(mut happenings: UnboundedReceiver<Happening>, clock: Arc<SystemClock>, quiet: bool) {
+pub(super) async fn show(
+    mut happenings: UnboundedReceiver<Happening>,
+    clock: Arc<SystemClock>,
+    quiet: bool,
+) {
     let start = clock.now();
     let mut screen = Screen::default();
     if !quiet {
@@ -78,20 +96,46 @@ impl Screen {
     fn line(&mut self, at: Duration, happening: &Happening) -> String {
         let time = paint(DIM, format_args!("{:>6.2}s", at.as_secs_f64()));
         let body = match happening {
-            Happening::Arrived { place, size, verdict, forged } => self.arrived(*place, *size, verdict, *forged),
-            Happening::Left { transfer, sequence, size, by_reference } => {
+            Happening::Arrived {
+                place,
+                size,
+                verdict,
+                forged,
+            } => self.arrived(*place, *size, verdict, *forged),
+            Happening::Left {
+                transfer,
+                sequence,
+                size,
+                by_reference,
+            } => {
                 self.next.insert(transfer.clone(), sequence + 1);
                 let how = if *by_reference { ", fetched" } else { "" };
                 let name = paint(hue(transfer), format_args!("{transfer} #{sequence:<3}"));
-                format!("{:LEFT$}  {} {name} {}{how}", "", paint(GREEN, "←"), output::size(*size))
+                format!(
+                    "{:LEFT$}  {} {name} {}{how}",
+                    "",
+                    paint(GREEN, "←"),
+                    output::size(*size)
+                )
             }
             Happening::GapOpened { transfer, from, to } => {
-                let missing = if from == to { format!("#{from} is") } else { format!("#{from} to #{to} are") };
-                paint(YELLOW, format_args!("┄ gap: {transfer} waits, {missing} missing"))
+                let missing = if from == to {
+                    format!("#{from} is")
+                } else {
+                    format!("#{from} to #{to} are")
+                };
+                paint(
+                    YELLOW,
+                    format_args!("┄ gap: {transfer} waits, {missing} missing"),
+                )
             }
-            Happening::GapClosed { transfer, after } => {
-                paint(YELLOW, format_args!("┄ gap closed: {transfer} goes on after {}", output::span(*after)))
-            }
+            Happening::GapClosed { transfer, after } => paint(
+                YELLOW,
+                format_args!(
+                    "┄ gap closed: {transfer} goes on after {}",
+                    output::span(*after)
+                ),
+            ),
             Happening::Told(text) => paint(BOLD, format_args!("┄ {text}")),
             Happening::End => String::new(),
         };
@@ -108,8 +152,16 @@ impl Screen {
             Verdict::Failed(problem) => (RED, problem.clone()),
         };
         let what = if forged { ", forged" } else { "" };
-        let name = paint(hue(place.transfer), format_args!("{} #{:<3}", place.transfer, place.sequence));
-        format!("{} {name} {:>8}  {}", paint(style, "→"), output::size(size), paint(style, format_args!("{word}{what}")))
+        let name = paint(
+            hue(place.transfer),
+            format_args!("{} #{:<3}", place.transfer, place.sequence),
+        );
+        format!(
+            "{} {name} {:>8}  {}",
+            paint(style, "→"),
+            output::size(size),
+            paint(style, format_args!("{word}{what}"))
+        )
     }
 }
 
@@ -123,6 +175,9 @@ fn hue(transfer: &str) -> Style {
         AnsiColor::BrightYellow,
         AnsiColor::BrightCyan,
     ];
-    let index = IDS.iter().position(|id| *id == transfer).unwrap_or_default();
+    let index = IDS
+        .iter()
+        .position(|id| *id == transfer)
+        .unwrap_or_default();
     Style::new().fg_color(Some(HUES[index % HUES.len()].into()))
 }

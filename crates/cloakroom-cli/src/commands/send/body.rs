@@ -39,15 +39,21 @@ impl Template {
         size: Option<u64>,
     ) -> Result<Self, String> {
         let changes = sequence_at.is_some() || key_at.is_some() || size.is_some();
-        let base = match given {
-            None => Base::Sample,
-            Some(bytes) if !changes => Base::Fixed(bytes.into()),
-            Some(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(value @ Value::Object(_)) => Base::Json(value),
-                _ => return Err("the body is no JSON object; leave out --sequence-at, --key-at and --size".to_owned()),
-            },
-        };
-        let size = size.map(|size| usize::try_from(size).map_err(|_| "the size is too large; write less".to_owned()));
+        let base =
+            match given {
+                None => Base::Sample,
+                Some(bytes) if !changes => Base::Fixed(bytes.into()),
+                Some(bytes) => match serde_json::from_slice(&bytes) {
+                    Ok(value @ Value::Object(_)) => Base::Json(value),
+                    _ => return Err(
+                        "the body is no JSON object; leave out --sequence-at, --key-at and --size"
+                            .to_owned(),
+                    ),
+                },
+            };
+        let size = size.map(|size| {
+            usize::try_from(size).map_err(|_| "the size is too large; write less".to_owned())
+        });
         Ok(Self {
             base,
             sequence_at: sequence_at.map(pointer).transpose()?,
@@ -61,7 +67,9 @@ impl Template {
     pub(super) fn is_constant(&self) -> bool {
         match self.base {
             Base::Fixed(_) => true,
-            Base::Json(_) => self.sequence_at.is_none() && (self.key_at.is_none() || self.keys == 1),
+            Base::Json(_) => {
+                self.sequence_at.is_none() && (self.key_at.is_none() || self.keys == 1)
+            }
             Base::Sample => false,
         }
     }
@@ -71,7 +79,9 @@ impl Template {
         let mut value = match &self.base {
             Base::Fixed(bytes) => return bytes.clone(),
             Base::Json(value) => value.clone(),
-            Base::Sample => json!({ "type": "test.event", "id": format!("{seed:016x}-{number}"), "number": number }),
+            Base::Sample => {
+                json!({ "type": "test.event", "id": format!("{seed:016x}-{number}"), "number": number })
+            }
         };
         if let Some(place) = &self.key_at {
             let key = format!("key-{:04}", number % self.keys + 1);
@@ -108,23 +118,27 @@ fn pointer(text: &str) -> Result<Vec<String>, String> {
     let steps = text
         .strip_prefix('/')
         .ok_or_else(|| format!("`{text}` is no JSON Pointer; write it as `/data/id`"))?;
-    Ok(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
+    Ok(steps
+        .split('/')
+        .map(|step| step.replace("~1", "/").replace("~0", "~"))
+        .collect())
 }
 
 /// Writes a value where a pointer leads, making the objects on the way. What is no object there is replaced.
 fn put(root: &mut Value, place: &[String], value: Value) {
     let mut here = root;
     for step in place {
-        if let Value::Array(items) = here
-            && let Some(index) = step.parse::<usize>().ok().filter(|index| *index < items.len())
-        {
-            here = &mut items[index];
-            continue;
-        }
-        if !here.is_object() {
-            *here = json!({});
-        }
-        here = &mut here[step.as_str()];
+        let index = step.parse::<usize>().ok();
+        let index = index.filter(|index| here.as_array().is_some_and(|items| *index < items.len()));
+        here = match index {
+            Some(index) => &mut here[index],
+            None => {
+                if !here.is_object() {
+                    *here = json!({});
+                }
+                &mut here[step.as_str()]
+            }
+        };
     }
     *here = value;
 }
@@ -134,7 +148,14 @@ mod tests {
     use super::*;
 
     fn template(body: &str, size: Option<u64>) -> Template {
-        Template::new(Some(body.into()), Some("/data/n"), Some("/data/id"), 2, size).unwrap()
+        Template::new(
+            Some(body.into()),
+            Some("/data/n"),
+            Some("/data/id"),
+            2,
+            size,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -170,7 +191,11 @@ mod tests {
     fn what_cannot_be_changed_says_so() {
         let text = Template::new(Some(b"hello".to_vec()), Some("/n"), None, 1, None).unwrap_err();
         assert!(text.contains("no JSON object"));
-        assert!(Template::new(None, Some("n"), None, 1, None).unwrap_err().contains("`/data/id`"));
+        assert!(
+            Template::new(None, Some("n"), None, 1, None)
+                .unwrap_err()
+                .contains("`/data/id`")
+        );
     }
 
     #[test]

@@ -115,7 +115,9 @@ struct Traffic {
 }
 
 fn scheme(text: &str) -> Result<SchemeName, String> {
-    let known = |name: &&SchemeName| name.as_str() == text || (text == "svix" && **name == SchemeName::StandardWebhooks);
+    let known = |name: &&SchemeName| {
+        name.as_str() == text || (text == "svix" && **name == SchemeName::StandardWebhooks)
+    };
     SchemeName::ALL.iter().find(known).copied().ok_or_else(|| {
         let names: Vec<&str> = SchemeName::ALL.iter().map(|name| name.as_str()).collect();
         format!("known schemes: {}", names.join(", "))
@@ -125,14 +127,21 @@ fn scheme(text: &str) -> Result<SchemeName, String> {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write it as `name: value`")?;
     let (name, value) = (name.trim(), value.trim());
-    name.parse::<http::HeaderName>().map_err(|_| "the name of a header has no such characters")?;
-    value.parse::<http::HeaderValue>().map_err(|_| "the value of a header has no such characters")?;
+    name.parse::<http::HeaderName>()
+        .map_err(|_| "the name of a header has no such characters")?;
+    value
+        .parse::<http::HeaderValue>()
+        .map_err(|_| "the value of a header has no such characters")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "write a number from 0 to 1")?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("write a number from 0 to 1".to_owned()) }
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("write a number from 0 to 1".to_owned())
+    }
 }
 
 /// Everything a request needs.
@@ -152,7 +161,8 @@ pub(crate) async fn run(args: Args, json: bool) -> Outcome {
     let signer = Signer::new(&scheme, &secret)
         .map_err(|error| Failure::from_text(Exit::Config, &format!("cannot sign: {error}")))?;
     let url = reqwest::Url::parse(&url).map_err(|_| {
-        Failure::new(Exit::Usage, format!("`{url}` is not a URL")).hint("write it as `http://127.0.0.1:8080/in/transfers`")
+        Failure::new(Exit::Usage, format!("`{url}` is not a URL"))
+            .hint("write it as `http://127.0.0.1:8080/in/transfers`")
     })?;
     let seed = args.traffic.seed.unwrap_or_else(|| SystemEntropy.next());
     let sender = Arc::new(Sender {
@@ -183,8 +193,11 @@ impl Args {
         let Some(name) = &signing.source else {
             let url = self.url.clone().unwrap_or_default();
             if signing.scheme == SchemeName::Hmac {
-                return Err(Failure::new(Exit::Usage, "the scheme `hmac` says too little by itself")
-                    .hint("describe it in a configuration, and use --source"));
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "the scheme `hmac` says too little by itself",
+                )
+                .hint("describe it in a configuration, and use --source"));
             }
             let secret = match &signing.secret {
                 Some(reference) => wiring::secret(reference)?,
@@ -195,11 +208,20 @@ impl Args {
         let config = wiring::load(&signing.config, &Overrides::default())?;
         let source = config.sources.get(&name.as_str().into()).ok_or_else(|| {
             let known: Vec<String> = config.sources.keys().map(ToString::to_string).collect();
-            Failure::new(Exit::Usage, format!("{} has no source `{name}`", signing.config.display()))
-                .hint(format!("known sources: {}", known.join(", ")))
+            Failure::new(
+                Exit::Usage,
+                format!("{} has no source `{name}`", signing.config.display()),
+            )
+            .hint(format!("known sources: {}", known.join(", ")))
         })?;
-        let scheme = source.verify.clone().unwrap_or_else(|| Scheme::new(SchemeName::None));
-        let secret = scheme.secrets.first().map_or_else(|| Ok(Secret::new([])), wiring::secret)?;
+        let scheme = source
+            .verify
+            .clone()
+            .unwrap_or_else(|| Scheme::new(SchemeName::None));
+        let secret = scheme
+            .secrets
+            .first()
+            .map_or_else(|| Ok(Secret::new([])), wiring::secret)?;
         let url = self.url.clone();
         let url = url.unwrap_or_else(|| format!("{}/in/{name}", config.server.public_url()));
         Ok((url, scheme, secret))
@@ -237,7 +259,10 @@ async fn send_all(sender: &Arc<Sender>, plan: &Plan, traffic: &Traffic, json: bo
             async move {
                 if let Some(interval) = interval {
                     let turn = u32::try_from(turn).unwrap_or(u32::MAX);
-                    sender.clock.sleep_until(start.after(interval.saturating_mul(turn))).await;
+                    sender
+                        .clock
+                        .sleep_until(start.after(interval.saturating_mul(turn)))
+                        .await;
                 }
                 sender.send(number).await
             }
@@ -260,14 +285,25 @@ impl Sender {
         let body = self.template.body(number, self.seed);
         let id = format!("msg_{:016x}{number:08x}", self.seed);
         let mut given: Vec<(&str, &[u8])> = vec![("content-type", self.content_type.as_bytes())];
-        given.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-        let head = RequestHead { method: "POST", url: self.url.as_str(), headers: &given };
+        given.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+        );
+        let head = RequestHead {
+            method: "POST",
+            url: self.url.as_str(),
+            headers: &given,
+        };
         let now: Timestamp = self.clock.now();
         let signature = match self.signer.sign(&head, &id, now, &body) {
             Ok(signature) => signature,
             Err(error) => return Answer::NotSent(error.to_string()),
         };
-        let mut request = self.http.post(self.url.clone()).header("content-type", &self.content_type);
+        let mut request = self
+            .http
+            .post(self.url.clone())
+            .header("content-type", &self.content_type);
         for (name, value) in self.headers.iter().chain(&signature) {
             request = request.header(name, value);
         }

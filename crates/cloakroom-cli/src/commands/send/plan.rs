@@ -25,7 +25,11 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(count: u32, mischief: &Mischief, seed: u64) -> Self {
         let mut chance = SmallRng::seed_from_u64(seed);
-        let mut plan = Self { order: Vec::new(), doubled: 0, lost: 0 };
+        let mut plan = Self {
+            order: Vec::new(),
+            doubled: 0,
+            lost: 0,
+        };
         for number in 0..count {
             if chance.random_bool(mischief.loss) {
                 plan.lost += 1;
@@ -51,12 +55,23 @@ mod tests {
     #[test]
     fn without_mischief_everything_is_sent_once_in_order() {
         let plan = Plan::new(4, &Mischief::default(), 1);
-        assert_eq!(plan, Plan { order: vec![0, 1, 2, 3], doubled: 0, lost: 0 });
+        assert_eq!(
+            plan,
+            Plan {
+                order: vec![0, 1, 2, 3],
+                doubled: 0,
+                lost: 0
+            }
+        );
     }
 
     #[test]
     fn everything_is_accounted_for_and_the_seed_decides() {
-        let mischief = Mischief { shuffle: true, duplicates: 0.2, loss: 0.1 };
+        let mischief = Mischief {
+            shuffle: true,
+            duplicates: 0.2,
+            loss: 0.1,
+        };
         let plan = Plan::new(1_000, &mischief, 7);
         assert_eq!(plan.order.len(), 1_000 - plan.lost + plan.doubled);
         assert!(plan.lost > 0 && plan.doubled > 0 && !plan.order.is_sorted());
@@ -70,8 +85,26 @@ mod tests {
 
     #[test]
     fn a_share_of_one_is_all_of_them() {
-        let plan = Plan::new(5, &Mischief { duplicates: 1.0, ..Mischief::default() }, 1);
+        let plan = Plan::new(
+            5,
+            &Mischief {
+                duplicates: 1.0,
+                ..Mischief::default()
+            },
+            1,
+        );
         assert_eq!(plan.order, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
-        assert!(Plan::new(5, &Mischief { loss: 1.0, ..Mischief::default() }, 1).order.is_empty());
+        assert!(
+            Plan::new(
+                5,
+                &Mischief {
+                    loss: 1.0,
+                    ..Mischief::default()
+                },
+                1
+            )
+            .order
+            .is_empty()
+        );
     }
 }

@@ -32,7 +32,10 @@ impl Answer {
                 (None, _) => String::new(),
             }
         } else {
-            text("detail").or(text("title")).unwrap_or_default().to_owned()
+            text("detail")
+                .or(text("title"))
+                .unwrap_or_default()
+                .to_owned()
         };
         Self::Answered(status.as_u16(), output::printable(meaning))
     }
@@ -78,8 +81,10 @@ impl Report {
     pub(super) fn print(&self, plan: &Plan, seed: u64, json: bool) -> Result<(), Failure> {
         let sent = plan.order.len();
         if json {
-            let answers: Vec<Value> = self.answers.iter().map(|(answer, count)| match answer {
-                Answer::Answered(status, meaning) => json!({"status": status, "answer": meaning, "count": count}),
+            let answers = self.answers.iter().map(|(answer, count)| match answer {
+                Answer::Answered(status, meaning) => {
+                    json!({"status": status, "answer": meaning, "count": count})
+                }
                 Answer::NotSent(problem) | Answer::Unreachable(problem) => {
                     json!({"status": null, "answer": problem, "count": count})
                 }
@@ -90,7 +95,11 @@ impl Report {
                 "sent": sent, "doubled": plan.doubled, "lost": plan.lost, "seed": seed, "took_ms": took_ms, "answers": answers,
             }));
         }
-        let rows = self.answers.iter().map(|(answer, count)| answer.cells(*count)).collect();
+        let rows = self
+            .answers
+            .iter()
+            .map(|(answer, count)| answer.cells(*count))
+            .collect();
         output::table(&["status", "answer", "count"], rows)?;
         let rate = sent as f64 / self.took.as_secs_f64().max(0.001);
         output::note(format_args!(
@@ -113,12 +122,20 @@ mod tests {
 
     #[test]
     fn receipts_and_problems_are_told_in_a_word() {
-        let read = |status, body: &str| Answer::read(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let read = |status, body: &str| {
+            Answer::read(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+        };
         let told = |text: &str, status| Answer::Answered(status, text.to_owned());
         assert_eq!(read(202, r#"{"status":"accepted"}"#), told("accepted", 202));
         let quarantined = r#"{"status":"quarantined","reason":"missing-key"}"#;
-        assert_eq!(read(202, quarantined), told("quarantined: missing-key", 202));
-        assert_eq!(read(401, r#"{"title":"Unauthorized","detail":"bad signature"}"#), told("bad signature", 401));
+        assert_eq!(
+            read(202, quarantined),
+            told("quarantined: missing-key", 202)
+        );
+        assert_eq!(
+            read(401, r#"{"title":"Unauthorized","detail":"bad signature"}"#),
+            told("bad signature", 401)
+        );
         assert_eq!(read(502, "<html>"), told("", 502));
     }
 
