@@ -57,7 +57,7 @@ enum Command {
     /// Show everything at work: a provider, the server and a consumer, checked at the end.
     Demo(demo::Args),
     /// Sign and send test webhooks.
-    Send(send::Args),
+    Send(Box<send::Args>),
     /// Receive deliveries, verify them and print them.
     Listen(listen::Args),
     /// Look at events.
@@ -115,7 +115,7 @@ async fn execute_async(command: Command, json: bool) -> Outcome {
     match command {
         Command::Serve(args) => Box::pin(serve::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args, json)).await,
-        Command::Send(args) => Box::pin(send::run(args, json)).await,
+        Command::Send(args) => Box::pin(send::run(*args, json)).await,
         Command::Listen(args) => Box::pin(listen::run(args, json)).await,
         Command::Events(command) => events::run(command, json).await,
         Command::Streams(command) => streams::run(command, json).await,

@@ -7,6 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::wiring;
 
 /// How long an answer may take, apart from streams.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub(crate) struct Remote {
     #[arg(
         long,
         env = "CLOAKROOM_URL",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
         value_name = "URL",
         help_heading = "Server"
@@ -105,15 +107,13 @@ pub(crate) fn http_client(timeout: Option<Duration>) -> Result<reqwest::Client, 
     })
 }
 
-/// An error with what caused it, without repeating the address.
+/// What an error comes down to: the last of its causes, as the middle of a sentence.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut source = error.source();
-    let mut last = error.to_string();
-    while let Some(cause) = source {
-        last = cause.to_string();
-        source = cause.source();
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
     }
-    last
+    wiring::middle(&last.to_string())
 }
 
 /// Talks to one server.
@@ -281,10 +281,10 @@ impl Client {
             format!("the server answered {}: {message}", status.as_u16()),
         );
         match (said("hint"), status) {
-            (Some(hint), _) => failure.hint(hint),
-            (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 failure.hint("give the server's admin token with --token or CLOAKROOM_ADMIN_TOKEN")
             }
+            (Some(hint), _) => failure.hint(hint),
             (None, StatusCode::NOT_FOUND) if problem.is_null() => {
                 failure.hint(format!("is there a cloakroom server at {}?", self.base))
             }

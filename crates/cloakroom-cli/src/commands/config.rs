@@ -7,7 +7,7 @@ use cloakroom_core::config::{Config, Diagnostic};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, BOLD, CYAN, GREEN, RED, YELLOW, paint};
+use crate::output::{self, CYAN, GREEN, RED, YELLOW, paint};
 use crate::wiring::{self, ConfigError};
 
 #[derive(Debug, Subcommand)]
@@ -62,27 +62,10 @@ fn check(file: &Path, json: bool) -> Outcome {
     })
 }
 
-/// A finding as compilers show theirs: `file:line:column: error: …`.
 fn shown(file: &Path, found: &Diagnostic, kind: &str) -> String {
-    let place = match found.line {
-        0 => file.display().to_string(),
-        line => format!("{}:{line}:{}", file.display(), found.column),
-    };
-    let path = if found.path.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", found.path)
-    };
-    let hint = found
-        .hint
-        .as_ref()
-        .map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
-    format!(
-        "{}: {kind}: {path}{}{}",
-        paint(BOLD, place),
-        found.message,
-        hint.unwrap_or_default()
-    )
+    let problem = wiring::problem(file, found);
+    let hint = problem.hint.map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
+    format!("{kind}: {}{}", problem.message, hint.unwrap_or_default())
 }
 
 fn verdict(file: &Path, errors: usize, warnings: usize) -> String {

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Outcome {
         bar.set_position(progress.done);
     });
     bar.finish_and_clear();
-    let report = report.map_err(failure)?;
+    let report = report.map_err(|error| failure(&error))?;
     if json {
         output::json(&report)?;
     } else {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Outcome {
     })
 }
 
-fn failure(error: DoctorError) -> Failure {
+fn failure(error: &DoctorError) -> Failure {
     let exit = match error {
         DoctorError::Open(_) => Exit::Unusable,
         _ => Exit::Failure,

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use cloakroom_core::secret::SecretRef;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::units::Bytes as Size;
 use cloakroom_engine::ports::Clock as _;
@@ -16,7 +15,7 @@ use crate::client::http_client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW, paint};
 use crate::receiver::{self, Digested, Received, Receiver};
-use crate::wiring;
+use crate::wiring::{self, SecretFlag};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +27,7 @@ pub(crate) struct Args {
     host: IpAddr,
     /// Where the secret of the sink is found, e.g. `env:BILLING_SECRET`. Without it nothing is verified.
     #[arg(long, value_name = "REF")]
-    secret: Option<SecretRef>,
+    secret: Option<SecretFlag>,
     /// What to answer.
     #[arg(long, default_value = "204", value_name = "CODE")]
     status: StatusCode,
@@ -57,7 +56,7 @@ struct Listener {
 }
 
 pub(crate) async fn run(args: Args, json: bool) -> Outcome {
-    let secret = args.secret.as_ref().map(wiring::secret).transpose()?;
+    let secret = args.secret.as_ref().map(SecretFlag::read).transpose()?;
     let receiver = Receiver::new(secret.as_ref())
         .map_err(|error| Failure::from_text(Exit::Config, &format!("--secret: {error}")))?;
     let address = SocketAddr::new(args.host, args.port);

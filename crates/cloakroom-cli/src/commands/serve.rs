@@ -13,19 +13,31 @@ use crate::wiring::{self, Server};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration.
-    #[arg(long, short, env = "CLOAKROOM_CONFIG", default_value = wiring::CONFIG_FILE, value_name = "FILE")]
+    #[arg(long, short, env = "CLOAKROOM_CONFIG", hide_env_values = true, default_value = wiring::CONFIG_FILE, value_name = "FILE")]
     config: PathBuf,
     /// The directory that holds everything stored, in place of `server.data_dir`.
-    #[arg(long, env = "CLOAKROOM_DATA_DIR", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_DATA_DIR",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     data_dir: Option<PathBuf>,
     /// The address to listen on, in place of `server.listen`.
-    #[arg(long, env = "CLOAKROOM_LISTEN", value_name = "IP:PORT")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_LISTEN",
+        hide_env_values = true,
+        value_name = "IP:PORT"
+    )]
     listen: Option<ListenAddr>,
-    /// How log lines are written. CLOAKROOM_LOG or RUST_LOG say what is logged, e.g. `debug`.
+    /// How log lines are written: `text` or `json`. CLOAKROOM_LOG or RUST_LOG say what is logged, e.g. `debug`.
     #[arg(
         long,
         env = "CLOAKROOM_LOG_FORMAT",
+        hide_env_values = true,
         value_enum,
+        hide_possible_values = true,
         default_value_t,
         value_name = "FORMAT"
     )]
@@ -40,7 +52,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let config = wiring::load(&args.config, &overrides)?;
     logging::start(args.log_format, "info");
     for warning in config.warnings() {
-        output::warning(format_args!("{}: {warning}", args.config.display()));
+        let found = wiring::problem(&args.config, &warning);
+        output::warning(found.message);
+        if let Some(hint) = found.hint {
+            output::note(format_args!("  {}: {hint}", paint(CYAN, "hint")));
+        }
     }
     // Listened for before anything is begun, so that none is missed.
     let mut signals = wiring::Signals::new();

@@ -39,6 +39,7 @@ pub struct OpenError {
 /// Writes events as lines. Clones share the thread that writes.
 #[derive(Debug, Clone)]
 pub struct LineSink {
+    kind: &'static str,
     queue: mpsc::Sender<Job>,
 }
 
@@ -59,7 +60,7 @@ impl LineSink {
             error,
         };
         let target = Appended::open(path).map_err(error)?;
-        Self::spawn(Target::File(target)).map_err(error)
+        Self::spawn("file", Target::File(target)).map_err(error)
     }
 
     /// Writes to standard output.
@@ -67,13 +68,13 @@ impl LineSink {
     /// # Errors
     /// When no thread can be started.
     pub fn stdout() -> Result<Self, OpenError> {
-        Self::spawn(Target::Stdout).map_err(|error| OpenError {
+        Self::spawn("stdout", Target::Stdout).map_err(|error| OpenError {
             path: "standard output".into(),
             error,
         })
     }
 
-    fn spawn(mut target: Target) -> io::Result<Self> {
+    fn spawn(kind: &'static str, mut target: Target) -> io::Result<Self> {
         let (queue, mut jobs) = mpsc::channel(QUEUE);
         let work = move || {
             while let Some(first) = jobs.blocking_recv() {
@@ -83,7 +84,7 @@ impl LineSink {
         std::thread::Builder::new()
             .name("line-sink".to_owned())
             .spawn(work)?;
-        Ok(Self { queue })
+        Ok(Self { kind, queue })
     }
 
     async fn write(&self, lines: Vec<u8>) -> Result<(), String> {
@@ -113,6 +114,10 @@ impl Sink for LineSink {
                 retry_after: None,
             },
         }
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
     }
 
     fn batch_max(&self) -> usize {

@@ -7,12 +7,14 @@ mod lines;
 mod server;
 mod sinks;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cloakroom_core::config::{Config, Diagnostics, Overrides};
+use cloakroom_core::config::{Config, Diagnostic, Diagnostics, Overrides};
 use cloakroom_core::secret::{Secret, SecretRef};
+use cloakroom_core::text::Mistake;
 use cloakroom_engine::catalog::{BuildError, Resolve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +23,9 @@ pub use lines::{LineSink, OpenError as LineSinkError};
 pub use server::{Server, ServerError};
 
 use crate::exit::{Exit, Failure, Problem};
+
+/// What to do about a secret in AWS.
+const NO_AWS_HERE: &str = "use `env:NAME` or `file:PATH`";
 
 /// Where the configuration is looked for.
 pub const CONFIG_FILE: &str = "cloakroom.yaml";
@@ -46,30 +51,35 @@ impl ConfigError {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         match self {
             Self::Mistakes { file, mistakes } => {
-                let problem = |found: &cloakroom_core::config::Diagnostic| {
-                    let place = if found.line > 0 {
-                        format!(":{}:{}", found.line, found.column)
-                    } else {
-                        String::new()
-                    };
-                    let path = if found.path.is_empty() {
-                        String::new()
-                    } else {
-                        format!("{}: ", found.path)
-                    };
-                    Problem {
-                        message: format!("{}{place}: {path}{}", file.display(), found.message),
-                        hint: found.hint.clone(),
-                    }
-                };
-                mistakes.iter().map(problem).collect()
+                mistakes.iter().map(|found| problem(file, found)).collect()
             }
-            Self::Build(errors) => errors
-                .iter()
-                .flat_map(|error| Failure::from_text(Exit::Config, &error.to_string()).problems)
-                .collect(),
+            Self::Build(errors) => errors.iter().map(build_problem).collect(),
         }
     }
+}
+
+/// A finding as compilers show theirs: `file:line:column: key: what`.
+pub(crate) fn problem(file: &Path, found: &Diagnostic) -> Problem {
+    let file = file.display();
+    let path = match found.path.as_str() {
+        "" => String::new(),
+        path => format!("{path}: "),
+    };
+    let place = match found.line {
+        0 => file.to_string(),
+        line => format!("{file}:{line}:{}", found.column),
+    };
+    Problem { message: format!("{place}: {path}{}", found.message), hint: found.hint.clone() }
+}
+
+fn build_problem(error: &BuildError) -> Problem {
+    let text = error.to_string();
+    let (message, hint) = text.rsplit_once("; ").unwrap_or((&text, ""));
+    let hint = match error {
+        BuildError::Secret { reference: SecretRef::AwsSecret(_), .. } => NO_AWS_HERE,
+        _ => hint,
+    };
+    Problem { message: message.to_owned(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
 }
 
 /// Reads a configuration file.
@@ -123,9 +133,7 @@ pub fn resolve(reference: &SecretRef) -> Result<Secret, String> {
             bytes
         }
         SecretRef::AwsSecret(_) => {
-            return Err(
-                "the embedded form reads no secrets from AWS, use `env:` or `file:`".to_owned(),
-            );
+            return Err("the embedded form reads no secrets from AWS".to_owned());
         }
     };
     if bytes.is_empty() {
@@ -135,16 +143,41 @@ pub fn resolve(reference: &SecretRef) -> Result<Secret, String> {
     }
 }
 
-/// [`resolve`] for a flag of the command line.
+/// A reference to a secret as a flag. Taken as any text: what is wrong with it must be told without showing it, because
+/// it may be the secret itself.
+#[derive(Clone)]
+pub(crate) struct SecretFlag(String);
+
+impl From<String> for SecretFlag {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for SecretFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretFlag(…)")
+    }
+}
+
+impl SecretFlag {
+    /// Reads the secret that `--secret` refers to.
+    pub(crate) fn read(&self) -> Result<Secret, Failure> {
+        let mistake = |text: &str| Failure::from_text(Exit::Usage, &format!("--secret: {text}"));
+        let reference = self.0.parse().map_err(|error: Mistake| mistake(&error.to_string()))?;
+        secret(&reference)
+    }
+}
+
+/// [`resolve`] for what the command line leads to.
 pub(crate) fn secret(reference: &SecretRef) -> Result<Secret, Failure> {
     resolve(reference).map_err(|reason| {
-        let failure = Failure::new(
-            Exit::Config,
-            format!("cannot read the secret `{reference}`: {reason}"),
-        );
+        let message = format!("cannot read the secret `{reference}`: {reason}");
+        let failure = Failure::new(Exit::Config, message);
         match reference {
             SecretRef::Env(name) => failure.hint(format!("set the environment variable `{name}`")),
-            _ => failure,
+            SecretRef::File(_) => failure,
+            SecretRef::AwsSecret(_) => failure.hint(NO_AWS_HERE),
         }
     })
 }
@@ -202,10 +235,14 @@ impl Signals {
     }
 }
 
-/// An error of the operating system without its number, as the middle of a sentence.
+/// An error of the operating system as the middle of a sentence.
 pub(crate) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
+    middle(&error.to_string())
+}
+
+/// The text of an error without the number that the operating system gives it, beginning in lower case.
+pub(crate) fn middle(text: &str) -> String {
+    let text = text.split(" (os error").next().unwrap_or(text);
     let mut characters = text.chars();
     match characters.next() {
         Some(first) => first.to_lowercase().chain(characters).collect(),

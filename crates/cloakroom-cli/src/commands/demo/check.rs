@@ -114,7 +114,7 @@ fn taken_once(sent: &[Webhook], seen: &Seen) -> Check {
             Verdict::Duplicate => duplicates += 1,
             Verdict::Refused => problem = Some(format!("{} was refused", name(answer.place))),
             Verdict::Failed(what) => {
-                problem = Some(format!("{} was answered {what}", name(answer.place)))
+                problem = Some(format!("{} was answered {what}", name(answer.place)));
             }
         }
     }
@@ -387,9 +387,9 @@ mod tests {
             ["payloads intact"]
         );
         let inside = |seen: &mut Seen| {
-            seen.deliveries
-                .iter_mut()
-                .for_each(|delivery| delivery.by_reference = false)
+            for delivery in &mut seen.deliveries {
+                delivery.by_reference = false;
+            }
         };
         assert_eq!(failing(inside), ["payloads intact"]);
     }

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn everything_but_the_withheld_one_is_sent_out_of_order_and_some_twice() {
-        for seed in 0..20 {
+        for seed in 0..3 {
             let script = Script::new(60, seed);
             let sent: Vec<usize> = script
                 .steps

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::config::Overrides;
-use cloakroom_core::secret::{Secret, SecretRef};
+use cloakroom_core::secret::Secret;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::units::{Bytes as Size, Rate};
 use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, Signer};
@@ -23,7 +23,7 @@ use self::report::{Answer, Report};
 use crate::client::{causes, http_client};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
-use crate::wiring;
+use crate::wiring::{self, SecretFlag};
 
 /// How long an answer may take: longer than a server waits for consumers under `ack: delivered`.
 const ANSWER_MAX: Duration = Duration::from_secs(300);
@@ -48,14 +48,13 @@ struct Signing {
     #[arg(long, default_value = "standard-webhooks", value_parser = scheme, value_name = "NAME")]
     scheme: SchemeName,
     /// Where the secret is found: `env:NAME` or `file:PATH`.
-    #[arg(long, value_name = "REF", required_unless_present = "source")]
-    #[arg(required_if_eq("scheme", "hmac"))]
-    secret: Option<SecretRef>,
+    #[arg(long, value_name = "REF")]
+    secret: Option<SecretFlag>,
     /// Sign as this source of the configuration is verified (the only way for `hmac`).
     #[arg(long, conflicts_with_all = ["scheme", "secret"])]
     source: Option<String>,
     /// The configuration that --source is in.
-    #[arg(long, short, env = "CLOAKROOM_CONFIG", default_value = wiring::CONFIG_FILE, value_name = "FILE")]
+    #[arg(long, short, env = "CLOAKROOM_CONFIG", hide_env_values = true, default_value = wiring::CONFIG_FILE, value_name = "FILE")]
     config: PathBuf,
 }
 
@@ -200,8 +199,13 @@ impl Args {
                 .hint("describe it in a configuration, and use --source"));
             }
             let secret = match &signing.secret {
-                Some(reference) => wiring::secret(reference)?,
-                None => Secret::new([]),
+                Some(flag) => flag.read()?,
+                None if signing.scheme == SchemeName::None => Secret::new([]),
+                None => {
+                    let message = format!("the scheme `{}` signs with a secret", signing.scheme);
+                    return Err(Failure::new(Exit::Usage, message)
+                        .hint("say where it is found: `--secret env:NAME`; or send unsigned with `--scheme none`"));
+                }
             };
             return Ok((url, Scheme::new(signing.scheme), secret));
         };
