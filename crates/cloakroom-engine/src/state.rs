@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::catalog::STATE_SOURCE;
 use crate::ports::{LedgerError, Write};
-use crate::record::Record;
+use crate::record::{HeadRecord, Record};
 use crate::shared::Shared;
 
 /// Something that happened to a delivery or to a stream.
@@ -100,9 +100,10 @@ impl StateChange {
         }
     }
 
-    fn event(&self, stream: StreamId, now: Timestamp, identity: Identity) -> Event {
+    fn event(&self, head: HeadRecord, now: Timestamp, identity: Identity) -> Event {
         let data = Bytes::from(self.data().to_string());
-        let position = Position::arrival(now, &identity);
+        let position = Position::next_arrival(head.head.position.as_ref(), now, &identity);
+        let stream = head.stream;
         Event {
             id: EventId::of(&stream, &position),
             stream,
@@ -137,9 +138,9 @@ impl Shared {
         }
         for change in changes {
             let stream = change.told_in();
-            self.appender.head(&stream, &Rule::Arrival).await?;
+            let head = self.appender.head(&stream, &Rule::Arrival).await?;
             let identity = Identity::from(format!("{:016x}", self.entropy.next()));
-            let event = change.event(stream.clone(), self.clock.now(), identity);
+            let event = change.event(head, self.clock.now(), identity);
             writes.push(Write::Admit {
                 stream,
                 position: event.position.clone(),
