@@ -215,17 +215,7 @@ impl Appender {
         let event = draft.event(stream.clone(), position.clone(), None);
         let id = event.id.clone();
         let mut writes = vec![Write::Create(Record::Event(event))];
-        match guard {
-            Guard::None => {}
-            Guard::Base(number) => writes.push(Write::BaseAllows {
-                stream: stream.clone(),
-                number,
-            }),
-            Guard::Head => writes.push(Write::Admit {
-                stream: stream.clone(),
-                position: position.clone(),
-            }),
-        }
+        writes.extend(guard.write(&stream, &position));
         if !source.rule.position_is_identity() {
             writes.push(Write::Create(Record::Identity(
                 draft.placed(source, &stream, &position),
@@ -506,6 +496,28 @@ impl Appender {
                 ..receipt
             }),
             Err(TransactError::Ledger(error)) => Err(error),
+        }
+    }
+}
+
+/// The write that makes a transaction conditional on a guard.
+pub(crate) trait GuardWrite {
+    /// The write, if the guard asks for any.
+    fn write(self, stream: &StreamId, position: &Position) -> Option<Write>;
+}
+
+impl GuardWrite for Guard {
+    fn write(self, stream: &StreamId, position: &Position) -> Option<Write> {
+        match self {
+            Self::None => None,
+            Self::Base(number) => Some(Write::BaseAllows {
+                stream: stream.clone(),
+                number,
+            }),
+            Self::Head => Some(Write::Admit {
+                stream: stream.clone(),
+                position: position.clone(),
+            }),
         }
     }
 }

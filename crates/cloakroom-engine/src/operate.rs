@@ -5,14 +5,14 @@
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
 use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
-use cloakroom_core::ordering::{Placement, Reason};
+use cloakroom_core::ordering::{Guard, Placement, Reason};
 use cloakroom_core::position::{Position, Sequence};
 use cloakroom_core::time::Timestamp;
 
-use crate::append::Draft;
+use crate::append::{Draft, GuardWrite as _};
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
-    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution,
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution, Superseded,
 };
 use crate::shared::{Active, Shared, StoreError};
 
@@ -351,23 +351,74 @@ impl Shared {
                 &before.identity,
                 self.clock.now(),
             );
-            let own_place = match placement {
-                Placement::At { position, .. } if !head.head.covers(&position) => Some(position),
+            let released = match placement {
+                Placement::At { position, guard } if !head.head.covers(&position) => {
+                    let own = Some((position, guard));
+                    self.place_released(&before, &stream, own, &head, text)
+                        .await?
+                }
                 Placement::Quarantine(Reason::MissingSequence | Reason::BadSequence) => {
                     return Err(OperateError::NotPossible(
                         "it has no usable sequence: give one to release it".into(),
                     ));
                 }
+                // A version stream hands nothing out that is older than what it handed out already.
+                Placement::Superseded(position)
+                    if head.head.position.as_ref() != Some(&position) =>
+                {
+                    self.supersede_released(&before, &stream, position).await?
+                }
                 // What comes too late or into conflict is released after what was sent already.
-                _ => None,
+                _ => {
+                    self.place_released(&before, &stream, None, &head, text)
+                        .await?
+                }
             };
-            if let Some(released) = self
-                .place_released(&before, &stream, own_place, &head, text)
-                .await?
-            {
+            if let Some(released) = released {
                 self.resequence.ring(stream);
                 return Ok(released);
             }
+        }
+    }
+
+    /// Records a released webhook as an older version, beside the events. `None` when it was resolved meanwhile.
+    async fn supersede_released(
+        &self,
+        before: &Quarantined,
+        stream: &StreamId,
+        position: Position,
+    ) -> Result<Option<(StreamId, Position)>, OperateError> {
+        let taken = || {
+            let text = format!(
+                "another event holds number {position} of {stream}, and a newer one was handed out already: discard \
+                 it, or release it with another sequence"
+            );
+            OperateError::NotPossible(text)
+        };
+        let its_place = Key::Event(stream.clone(), position.clone());
+        if self.ledger.get(&its_place).await?.is_some() {
+            return Err(taken());
+        }
+        let mut event = draft_of(before).event(stream.clone(), position.clone(), None);
+        event.id = before.id.clone();
+        let superseded = Superseded {
+            stream: stream.clone(),
+            position: position.clone(),
+            event: Some(event),
+        };
+        let released = Resolution::Released {
+            stream: stream.clone(),
+            position: position.clone(),
+        };
+        let writes = vec![
+            Write::Create(Record::Superseded(superseded)),
+            resolve(before, released),
+        ];
+        match self.ledger.transact(writes).await {
+            Ok(()) => Ok(Some((stream.clone(), position))),
+            Err(TransactError::Conflict(conflict)) if conflict.write == 0 => Err(taken()),
+            Err(TransactError::Conflict(_)) => Ok(None),
+            Err(TransactError::Ledger(error)) => Err(error.into()),
         }
     }
 
@@ -375,17 +426,16 @@ impl Shared {
         &self,
         before: &Quarantined,
         stream: &StreamId,
-        own_place: Option<Position>,
+        own_place: Option<(Position, Guard)>,
         head: &HeadRecord,
         sequence: Option<String>,
     ) -> Result<Option<(StreamId, Position)>, OperateError> {
         let late = Position::after_head(head.head.position.as_ref());
+        let late = std::iter::successors(late, |last| Position::after_head(Some(last)));
         let places = own_place
             .into_iter()
-            .chain(std::iter::successors(late, |last| {
-                Position::after_head(Some(last))
-            }));
-        for position in places {
+            .chain(late.map(|position| (position, Guard::Head)));
+        for (position, guard) in places {
             let is_late = position
                 .is_late()
                 .then(|| sequence.clone().unwrap_or_default());
@@ -395,14 +445,11 @@ impl Shared {
                 stream: stream.clone(),
                 position: position.clone(),
             };
-            let writes = vec![
+            let mut writes = vec![
                 Write::Create(Record::Event(event)),
-                Write::Admit {
-                    stream: stream.clone(),
-                    position: position.clone(),
-                },
                 resolve(before, released),
             ];
+            writes.extend(guard.write(stream, &position));
             match self.ledger.transact(writes).await {
                 Ok(()) => return Ok(Some((stream.clone(), position))),
                 Err(TransactError::Conflict(conflict)) if conflict.write == 0 => {}
