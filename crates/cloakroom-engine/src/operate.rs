@@ -399,7 +399,8 @@ impl Shared {
         if self.ledger.get(&its_place).await?.is_some() {
             return Err(taken());
         }
-        let mut event = draft_of(before).event(stream.clone(), position.clone(), None);
+        let mut event =
+            draft_of(before, self.clock.now()).event(stream.clone(), position.clone(), None);
         event.id = before.id.clone();
         let superseded = Superseded {
             stream: stream.clone(),
@@ -439,7 +440,8 @@ impl Shared {
             let is_late = position
                 .is_late()
                 .then(|| sequence.clone().unwrap_or_default());
-            let mut event = draft_of(before).event(stream.clone(), position.clone(), is_late);
+            let mut event =
+                draft_of(before, self.clock.now()).event(stream.clone(), position.clone(), is_late);
             event.id = before.id.clone();
             let released = Resolution::Released {
                 stream: stream.clone(),
@@ -575,7 +577,8 @@ fn attempts(state: &CursorState) -> u32 {
     }
 }
 
-fn draft_of(record: &Quarantined) -> Draft {
+/// A quarantined webhook as one that is accepted now: whatever waits for others to turn up waits from here on.
+fn draft_of(record: &Quarantined, now: Timestamp) -> Draft {
     Draft {
         identity: record.identity.clone(),
         key: None,
@@ -584,7 +587,7 @@ fn draft_of(record: &Quarantined) -> Draft {
         time: record.time,
         traceparent: record.traceparent.clone(),
         payload: record.payload.clone(),
-        recorded: record.recorded,
+        recorded: now,
     }
 }
 
