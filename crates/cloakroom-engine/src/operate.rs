@@ -275,13 +275,24 @@ impl Shared {
     /// Starts to pass a gap over at once, whatever the policy says.
     pub(crate) async fn skip_gap(&self, stream: &StreamId) -> Result<(u64, u64), OperateError> {
         loop {
+            self.resequence(stream).await?;
             let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await?
             else {
                 return Err(OperateError::NotFound(format!(
                     "there is no stream {stream}"
                 )));
             };
-            let Some(gap) = before.head.gap.clone() else {
+            // A gap that shrank from above is written only when it matters: the one to skip is derived from the events.
+            let decision = match self.catalog.rule(stream) {
+                Some(rule) => self.decide(rule, &before, self.clock.now()).await?,
+                None => None,
+            };
+            let gap = match decision {
+                Some(decision) if decision.head.position != before.head.position => continue,
+                Some(decision) => decision.head.gap,
+                None => before.head.gap.clone(),
+            };
+            let Some(gap) = gap else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no gap"
                 )));
