@@ -97,28 +97,47 @@ impl Shared {
         stream: &StreamId,
         from: &ReplayFrom,
     ) -> Result<bool, OperateError> {
-        let target = match from {
+        let head = match self.ledger.get(&Key::Head(stream.clone())).await? {
+            Some(Record::Head(head)) => head.head,
+            _ => return Ok(false),
+        };
+        let Some(released) = &head.position else {
+            return Ok(false);
+        };
+        let first = match from {
             ReplayFrom::Earliest => None,
+            ReplayFrom::Position(position) if position > released => return Ok(false),
             ReplayFrom::Position(position) => Some(position.just_below()),
-            ReplayFrom::Time(time) => match self.first_since(stream, *time).await? {
+            ReplayFrom::Time(time) => match self.first_since(stream, *time, released).await? {
                 Some(first) => Some(first.position.just_below()),
                 None => return Ok(false),
             },
         };
+        let target = first.max(head.floor.clone());
         let since = match from {
             ReplayFrom::Time(time) => *time,
             ReplayFrom::Earliest | ReplayFrom::Position(_) => Timestamp::from_micros(i64::MIN),
         };
         self.change_cursor(active, stream, async |cursor: &mut Cursor| {
-            let back = match (&cursor.position, &target) {
-                (Some(now), Some(target)) => target < now,
-                (Some(_), None) => true,
-                // Nothing was settled yet, but what came before the subscription is wanted now.
-                (None, _) => since < cursor.since.unwrap_or_else(|| active.since()),
+            let wanted_since = cursor.since.unwrap_or_else(|| active.since());
+            let mut target = target.clone();
+            let back = match &cursor.position {
+                Some(now) => target.as_ref() < Some(now),
+                // Nothing was settled yet, but what came before the subscription is wanted now. What it waits for
+                // already must not be jumped over.
+                None => {
+                    let next = self.next_offer(active, cursor).await?;
+                    if let Some(next) = next {
+                        target = target.min(Some(next.position.just_below()));
+                    }
+                    since < wanted_since
+                }
             };
             if back {
-                cursor.position.clone_from(&target);
-                cursor.since = Some(since.min(cursor.since.unwrap_or(since)));
+                cursor.redrive.retain(|dead| Some(dead) <= target.as_ref());
+                cursor.position = target;
+                // Only ever earlier: what is not settled yet stays wanted, whenever it was recorded.
+                cursor.since = Some(since.min(wanted_since));
                 cursor.state = CursorState::Active;
                 cursor.acknowledged.clear();
                 cursor.lease = None;
@@ -132,12 +151,13 @@ impl Shared {
         &self,
         stream: &StreamId,
         time: Timestamp,
+        up_to: &Position,
     ) -> Result<Option<Event>, LedgerError> {
         let mut after = None;
         loop {
             let page = self
                 .ledger
-                .events(stream, after.as_ref(), None, PAGE)
+                .events(stream, after.as_ref(), Some(up_to), PAGE)
                 .await?;
             let last = page.last().map(|event| event.position.clone());
             let full = page.len() == PAGE;
