@@ -195,7 +195,18 @@ impl Shared {
         self.require_halted(active, stream).await?;
         let mut skipped = None;
         self.change_cursor(active, stream, async |cursor: &mut Cursor| {
-            let Some(event) = self.next_offer(active, cursor).await? else {
+            let redriven = cursor.redrive.first().cloned();
+            let event = match &redriven {
+                Some(position) => {
+                    let key = Key::Event(stream.clone(), position.clone());
+                    match self.ledger.get(&key).await? {
+                        Some(Record::Event(event)) => Some(event),
+                        _ => None,
+                    }
+                }
+                None => self.next_offer(active, cursor).await?,
+            };
+            let Some(event) = event else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no event"
                 )));
@@ -216,7 +227,11 @@ impl Shared {
                 reason,
                 revision: 0,
             };
-            cursor.position = Some(event.position.clone());
+            // What is being tried is the first dead letter of a redrive, if there is any: it goes back to where it was.
+            match redriven {
+                Some(_) => drop(cursor.redrive.remove(0)),
+                None => cursor.position = Some(event.position.clone()),
+            }
             cursor.state = CursorState::Active;
             skipped = Some(event.id);
             Ok(Some(vec![
