@@ -272,6 +272,10 @@ impl Shared {
                 );
                 return Err(OperateError::NotFound(text));
             };
+            // The tries of what was waiting for a retry are not this one's. A parked stream stays parked.
+            if matches!(cursor.state, CursorState::Retrying { .. }) {
+                cursor.state = CursorState::Active;
+            }
             cursor.redrive.push(position.clone());
             cursor.redrive.sort();
             cursor.redrive.dedup();
