@@ -242,6 +242,12 @@ impl Engine {
                 .all(|active| active.bells.is_idle())
     }
 
+    /// How many timers are set.
+    #[cfg(test)]
+    pub(crate) fn timers_set(&self) -> usize {
+        self.shared.timers.len()
+    }
+
     /// Begins to take a webhook in. See [`Intake`].
     pub fn intake(&self, source: &str, head: &RequestHead<'_>) -> Result<Intake, Refusal> {
         Intake::begin(&self.shared, &self.budget, source, head)

@@ -97,7 +97,7 @@ impl Active {
 }
 
 /// A timer's purpose.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Due {
     Resequence(StreamId),
     Deliver(SubscriptionName, StreamId),
