@@ -245,8 +245,19 @@ impl Drain<'_> {
         }
         let mut outgoing = Vec::with_capacity(batch.len());
         for event in batch {
+            let inline = match self.shared.inline(event).await {
+                Ok(inline) => inline,
+                // A failed try like any other: in the end an operator learns of it, and may skip the event.
+                Err(error) if error.is_payload_lost() => {
+                    return Ok(Ok(Outcome::Failed {
+                        reason: error.to_string(),
+                        retry_after: None,
+                    }));
+                }
+                Err(error) => return Err(error),
+            };
             outgoing.push(Outgoing {
-                inline: self.shared.inline(event).await?,
+                inline,
                 dataref: self.shared.links.link(event, self.shared.clock.now()),
                 event: event.clone(),
                 attempt,

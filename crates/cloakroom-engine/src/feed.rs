@@ -151,10 +151,14 @@ impl Shared {
             return Ok(true);
         };
         let with_data = filter.reads("data");
-        let inline = if with_data {
-            self.inline(event).await?
-        } else {
-            None
+        let inline = match with_data {
+            true => self.inline(event).await,
+            false => Ok(None),
+        };
+        let inline = match inline {
+            // Nobody can tell any more whether it is wanted: let whoever hands it out find that it is lost.
+            Err(error) if error.is_payload_lost() => return Ok(true),
+            inline => inline?,
         };
         let view = CloudEvent::of(event, inline.as_deref(), None).filter_view(with_data);
         Ok(filter.matches(&view))

@@ -191,8 +191,16 @@ impl Shared {
 
     /// An event as consumers see it.
     pub(crate) async fn outgoing(&self, event: Event, epoch: u64) -> Result<Outgoing, StoreError> {
+        let inline = match self.inline(&event).await {
+            Ok(inline) => inline,
+            Err(error) if error.is_payload_lost() => {
+                tracing::error!(event_id = %event.id, %error, "the payload of an event is lost");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Outgoing {
-            inline: self.inline(&event).await?,
+            inline,
             dataref: self.links.link(&event, self.clock.now()),
             event,
             attempt: 1,
