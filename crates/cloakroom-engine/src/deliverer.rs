@@ -17,6 +17,8 @@ use crate::state::StateChange;
 
 /// How many events are read at a time.
 const PAGE: usize = 64;
+/// The most events of one call to a sink: each may be told, and taken off the dead letters, in one transaction.
+const BATCH_MAX: usize = 40;
 /// A cursor is written at the latest after this many settled events …
 const UNSAVED_MAX: usize = 64;
 /// … or after this time: how far back a consumer may be taken by a crash.
@@ -139,7 +141,7 @@ impl Drain<'_> {
                     Step::Offer { event, jumped } => {
                         self.note_jump(&event, jumped).await?;
                         batch.push(*event);
-                        while batch.len() < self.sink.batch_max()
+                        while batch.len() < self.sink.batch_max().min(BATCH_MAX)
                             && let Some(Step::Offer { event, .. }) =
                                 steps.next_if(|s| matches!(s, Step::Offer { .. }))
                         {
@@ -328,7 +330,7 @@ impl Drain<'_> {
         }
         if self.tells_state() {
             self.changes
-                .extend(batch.last().map(|event| StateChange::Succeeded {
+                .extend(batch.iter().map(|event| StateChange::Succeeded {
                     subscription: name.clone(),
                     event: event.id.clone(),
                     stream: event.stream.clone(),

@@ -3,8 +3,11 @@
 //! They are written in the transaction of the change they tell of, so none is lost and none is made up; and only while a
 //! subscription listens to them.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use cloakroom_core::event::{Body, Event, Payload, Sha256};
+use cloakroom_core::head::Head;
 use cloakroom_core::id::{EventId, Identity, StreamId, SubscriptionName};
 use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
@@ -100,10 +103,10 @@ impl StateChange {
         }
     }
 
-    fn event(&self, head: HeadRecord, now: Timestamp, identity: Identity) -> Event {
+    fn event(&self, after: &HeadRecord, now: Timestamp, identity: Identity) -> Event {
         let data = Bytes::from(self.data().to_string());
-        let position = Position::next_arrival(head.head.position.as_ref(), now, &identity);
-        let stream = head.stream;
+        let position = Position::next_arrival(after.head.position.as_ref(), now, &identity);
+        let stream = after.stream.clone();
         Event {
             id: EventId::of(&stream, &position),
             stream,
@@ -127,7 +130,7 @@ impl StateChange {
 
 impl Shared {
     /// The writes that record `changes`, to be added to the transaction of the changes themselves. On a conflict in one
-    /// of them ask again: positions follow the clock. At most one change may be told in one stream per transaction.
+    /// of them ask again: positions follow the clock.
     pub(crate) async fn state_writes(
         &self,
         changes: &[StateChange],
@@ -136,15 +139,28 @@ impl Shared {
         if !self.catalog.has_state_subscribers() {
             return Ok(writes);
         }
+        let mut last: BTreeMap<StreamId, HeadRecord> = BTreeMap::new();
         for change in changes {
             let stream = change.told_in();
-            let head = self.appender.head(&stream, &Rule::Arrival).await?;
+            let is_first = !last.contains_key(&stream);
+            let after = match last.remove(&stream) {
+                Some(after) => after,
+                None => self.appender.head(&stream, &Rule::Arrival).await?,
+            };
             let identity = Identity::from(format!("{:016x}", self.entropy.next()));
-            let event = change.event(head, self.clock.now(), identity);
-            writes.push(Write::Admit {
-                stream,
-                position: event.position.clone(),
-            });
+            let event = change.event(&after, self.clock.now(), identity);
+            // The first of them is the lowest: above the head with it are all.
+            if is_first {
+                writes.push(Write::Admit {
+                    stream: stream.clone(),
+                    position: event.position.clone(),
+                });
+            }
+            let head = Head {
+                position: Some(event.position.clone()),
+                ..after.head.clone()
+            };
+            last.insert(stream, HeadRecord { head, ..after });
             writes.push(Write::Create(Record::Event(event)));
         }
         Ok(writes)
