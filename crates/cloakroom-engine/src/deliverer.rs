@@ -137,9 +137,12 @@ impl Drain<'_> {
             while let Some(step) = steps.next() {
                 let mut batch = Vec::new();
                 match step {
-                    Step::Pass(position) => self.settle(position, 1),
+                    Step::Pass { position, jumped } => {
+                        self.note_jump(&position, jumped).await?;
+                        self.settle(position, 1);
+                    }
                     Step::Offer { event, jumped } => {
-                        self.note_jump(&event, jumped).await?;
+                        self.note_jump(&event.position, jumped).await?;
                         batch.push(*event);
                         while batch.len() < self.sink.batch_max().min(BATCH_MAX)
                             && let Some(Step::Offer { event, .. }) =
@@ -306,13 +309,13 @@ impl Drain<'_> {
         self.unsaved += events;
     }
 
-    async fn note_jump(&mut self, event: &Event, jumped: bool) -> Result<(), StoreError> {
+    async fn note_jump(&mut self, to: &Position, jumped: bool) -> Result<(), StoreError> {
         if jumped {
             let passed = Record::Passed(Passed {
                 subscription: self.active.config.name.clone(),
                 stream: self.cursor.stream.clone(),
                 after: self.cursor.position.clone(),
-                to: event.position.clone(),
+                to: to.clone(),
             });
             self.with_move.push(self.shared.upsert(passed).await?);
         }
