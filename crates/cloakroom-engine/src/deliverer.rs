@@ -131,6 +131,10 @@ impl Drain<'_> {
                 .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
                 .await?;
             if steps.is_empty() {
+                // Retention may have removed all there was up to the head: that is settled too.
+                if self.cursor.position.as_ref() < Some(head) {
+                    self.settle(head.clone(), 1);
+                }
                 return self.save_rest().await;
             }
             let mut steps = steps.into_iter().peekable();

@@ -142,7 +142,13 @@ impl Shared {
             let steps = self
                 .steps(active, &cursor, after.as_ref(), &head, PAGE)
                 .await?;
-            let Some(last) = steps.last() else { break };
+            let Some(last) = steps.last() else {
+                // Retention may have removed all there was up to the head: that is settled too.
+                if offered.is_empty() && cursor.position.as_ref() < Some(&head) {
+                    cursor.position = Some(head.clone());
+                }
+                break;
+            };
             after = Some(last.position().clone());
             for step in steps {
                 match step {
