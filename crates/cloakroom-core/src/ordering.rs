@@ -158,7 +158,11 @@ impl Rule {
             guard: Guard::Head,
         };
         match (self, sequence) {
-            (Self::Arrival, _) => guarded(Position::next_arrival(head.position.as_ref(), now, identity)),
+            (Self::Arrival, _) => guarded(Position::next_arrival(
+                head.position.as_ref(),
+                now,
+                identity,
+            )),
             (_, None) => Placement::Quarantine(Reason::MissingSequence),
             (Self::Sparse { .. }, Some(sequence)) => {
                 let position = Position::sparse(sequence, identity);
