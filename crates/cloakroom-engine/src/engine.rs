@@ -216,6 +216,7 @@ impl Engine {
         let stop = self.shared.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = work => {}
                 () = stop.cancelled() => {}
             }
@@ -501,6 +502,7 @@ impl Shared {
         tracing::error!(%stream, %error, "{what} failed");
         metrics::counter!("cloakroom_store_errors_total").increment(1);
         tokio::select! {
+            biased;
             () = self.clock.sleep_until(self.clock.now().after(STORE_REST)) => true,
             () = self.stop.cancelled() => false,
         }

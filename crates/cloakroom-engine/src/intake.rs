@@ -305,6 +305,7 @@ impl Shared {
                 return Ok(true);
             }
             tokio::select! {
+                biased;
                 () = moved => {}
                 () = self.clock.sleep_until(until) => return self.is_settled(stream, position).await,
                 () = self.stop.cancelled() => return Ok(false),

@@ -129,6 +129,7 @@ impl Shared {
                 return Ok(Batch { events, lease });
             }
             tokio::select! {
+                biased;
                 () = added => {}
                 () = self.clock.sleep_until(until) => {}
                 () = self.stop.cancelled() => {}

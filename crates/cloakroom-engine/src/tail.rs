@@ -120,6 +120,7 @@ impl Tail {
                 continue;
             }
             tokio::select! {
+                biased;
                 release = self.releases.recv() => match release {
                     Ok(Release { stream, after, up_to }) => {
                         if self.active.config.listens_to(&stream) {

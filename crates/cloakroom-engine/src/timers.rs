@@ -77,6 +77,7 @@ impl<K: Ord + Hash + Clone> Timers<K> {
             };
             match earliest {
                 Some(at) => tokio::select! {
+                    biased;
                     () = clock.sleep_until(at) => {}
                     () = self.earlier.notified() => {}
                 },

@@ -8,6 +8,7 @@
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
 //! | `anything` | all of it at once, by chance |
 
+mod anything;
 mod delivering;
 mod faults;
 mod operating;

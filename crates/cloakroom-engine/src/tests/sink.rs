@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloakroom_core::event::{Body, Event};
-use cloakroom_core::id::EventId;
+use cloakroom_core::id::{EventId, StreamId};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use tokio::sync::Notify;
@@ -32,6 +32,7 @@ pub(super) enum Reply {
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) at: Timestamp,
+    pub(super) stream: StreamId,
     pub(super) key: String,
     pub(super) label: String,
     pub(super) id: EventId,
@@ -234,6 +235,7 @@ fn call(outgoing: &Outgoing, at: Timestamp) -> Call {
     let body = outgoing.inline.as_ref();
     Call {
         at,
+        stream: outgoing.event.stream.clone(),
         key: outgoing.event.stream.key.to_string(),
         label: label(&outgoing.event),
         id: outgoing.event.id.clone(),
