@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::{App, ClaimUrls, Options, serve};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom_core::event::Event;
@@ -24,14 +25,13 @@ use cloakroom_engine::ports::{
 use cloakroom_engine::record::{Key, Record};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_engine::{Engine, Parts, Settings};
-use cloakroom_http::{App, ClaimUrls, Options, serve};
 use http::Request;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::client::{Reply, Sent, send, whole};
+use super::client::{Reply, Sent, send, whole};
 
 pub(crate) const PUBLIC_URL: &str = "https://hooks.example";
 

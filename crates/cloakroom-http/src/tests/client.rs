@@ -107,6 +107,11 @@ impl Raw {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Writes, unless the other side has closed the connection.
+    pub(crate) async fn write_as_far_as_possible(&mut self, text: &str) {
+        let _ = self.0.write_all(text.as_bytes()).await;
+    }
+
     /// Reads until what was read satisfies `until`, or the connection ends.
     pub(crate) async fn read_until(&mut self, until: impl Fn(&str) -> bool) -> String {
         let mut text = String::new();

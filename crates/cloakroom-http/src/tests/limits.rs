@@ -6,8 +6,8 @@ use bytes::Bytes;
 use cloakroom_engine::catalog::Source;
 use http::{Request, StatusCode};
 
-use crate::client::{Raw, chunked, whole};
-use crate::harness::{Server, Setup, eventually, source};
+use super::client::{Raw, chunked, whole};
+use super::harness::{Server, Setup, eventually, source};
 
 /// A source that takes at most `max` bytes.
 fn limited(name: &str, max: usize) -> Source {
