@@ -2,6 +2,7 @@
 
 use cloakroom_core::secret::Secret;
 use http::Request;
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::client::{Reply, whole};
 use super::harness::{Server, Setup, source};
@@ -83,6 +84,28 @@ async fn providers_and_probes_need_no_token() {
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(server.get("/readyz").await.status, 200);
     server.get("/metrics").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn metrics_are_there_for_whoever_scrapes_them() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let mut setup = Setup::new([source("shop")]);
+    setup.options.admin_token = Some(Secret::new("open sesame"));
+    setup.metrics = Some(recorder.handle());
+    metrics::with_local_recorder(&recorder, || {
+        metrics::counter!("cloakroom_http_refusals_total", "problem" => "too-large").increment(3);
+    });
+    let server = setup.start().await;
+    let reply = server.get("/metrics").await;
+    assert_eq!(reply.status, 200);
+    assert!(
+        reply
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = std::str::from_utf8(&reply.body).unwrap();
+    let line = "cloakroom_http_refusals_total{problem=\"too-large\"} 3";
+    assert!(text.contains(line), "{text}");
 }
 
 #[tokio::test]

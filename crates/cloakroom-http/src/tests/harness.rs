@@ -26,6 +26,7 @@ use cloakroom_engine::record::{Key, Record};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_engine::{Engine, Parts, Settings};
 use http::Request;
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -46,6 +47,7 @@ pub(crate) struct Setup {
     pub(crate) requests: usize,
     pub(crate) memory: u64,
     pub(crate) ledger_only_max: u64,
+    pub(crate) metrics: Option<PrometheusHandle>,
 }
 
 impl Setup {
@@ -65,6 +67,7 @@ impl Setup {
             requests: 100,
             memory: 64 << 20,
             ledger_only_max: 0,
+            metrics: None,
         }
     }
 
@@ -96,7 +99,8 @@ impl Setup {
         })
         .await
         .unwrap();
-        let app = App::new(engine.clone(), claim_urls, self.options, None);
+        let app = App::new(engine.clone(), claim_urls, self.options, self.metrics)
+            .with_source_timeouts("hasty", Duration::from_millis(50), Duration::from_secs(60));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -121,6 +121,16 @@ async fn a_body_that_falls_silent_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_source_may_have_its_own_patience() {
+    let server = Setup::new([source("shop"), source("hasty")]).start().await;
+    let mut raw = Raw::connect(server.address).await;
+    raw.write("POST /in/hasty HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{")
+        .await;
+    let answer = raw.read_until(|text| text.ends_with('}')).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_given_up() {
     let mut setup = Setup::new([source("shop")]);
     setup.options.body_timeout = Duration::from_millis(50);
