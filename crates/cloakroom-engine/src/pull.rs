@@ -436,3 +436,19 @@ enum Turn {
     Done,
     Again,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_was_taken_is_put_back_unless_it_was_dealt_with() {
+        let (ready, stream) = (Ready::default(), StreamId::new("shop", "k"));
+        ready.add(stream.clone());
+        drop(ready.take_guarded());
+        let taken = ready.take_guarded().unwrap();
+        assert_eq!(taken.stream, Some(stream));
+        taken.settle();
+        assert_eq!(ready.take(), None);
+    }
+}
