@@ -1,1 +1,5 @@
-fn main() {}
+//! The `cloakroom` command.
+
+fn main() -> std::process::ExitCode {
+    cloakroom_cli::run()
+}

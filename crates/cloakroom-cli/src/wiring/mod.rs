@@ -1,0 +1,238 @@
+//! From a configuration to a running server.
+//!
+//! `cloakroom serve` and `cloakroom demo` start servers here, and so do integration tests and benchmarks:
+//! [`load`] a configuration, [`bind`] an address, [`Server::start`], [`Server::run`].
+
+mod lines;
+mod server;
+mod sinks;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cloakroom_core::config::{Config, Diagnostics, Overrides};
+use cloakroom_core::secret::{Secret, SecretRef};
+use cloakroom_engine::catalog::{BuildError, Resolve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use lines::{LineSink, OpenError as LineSinkError};
+pub use server::{Server, ServerError};
+
+use crate::exit::{Exit, Failure, Problem};
+
+/// Where the configuration is looked for.
+pub const CONFIG_FILE: &str = "cloakroom.yaml";
+
+/// Why a configuration cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file has mistakes.
+    #[error("{}: {mistakes}", file.display())]
+    Mistakes {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        mistakes: Diagnostics,
+    },
+    /// It reads well but refers to what is not there.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Build(Vec<BuildError>),
+}
+
+impl ConfigError {
+    /// What is wrong, each with its remedy.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Mistakes { file, mistakes } => {
+                let problem = |found: &cloakroom_core::config::Diagnostic| {
+                    let place = if found.line > 0 {
+                        format!(":{}:{}", found.line, found.column)
+                    } else {
+                        String::new()
+                    };
+                    let path = if found.path.is_empty() {
+                        String::new()
+                    } else {
+                        format!("{}: ", found.path)
+                    };
+                    Problem {
+                        message: format!("{}{place}: {path}{}", file.display(), found.message),
+                        hint: found.hint.clone(),
+                    }
+                };
+                mistakes.iter().map(problem).collect()
+            }
+            Self::Build(errors) => errors
+                .iter()
+                .flat_map(|error| Failure::from_text(Exit::Config, &error.to_string()).problems)
+                .collect(),
+        }
+    }
+}
+
+/// Reads a configuration file.
+pub(crate) fn read_config(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        let message = format!("cannot read the configuration {}: {}", file.display(), plain(&error));
+        let failure = Failure::new(Exit::Config, message);
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.hint(
+                "name another file, or begin with one line: `sources: { demo: {} }`; `cloakroom config explain` tells all keys",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// Reads and checks a configuration file, with what the command line says in place of it.
+///
+/// # Errors
+/// When it cannot be read, or every mistake in it.
+pub fn load(file: &Path, overrides: &Overrides) -> Result<Config, Failure> {
+    let text = read_config(file)?;
+    Config::parse_with(&text, overrides).map_err(|mistakes| {
+        ConfigError::Mistakes {
+            file: file.to_owned(),
+            mistakes,
+        }
+        .into()
+    })
+}
+
+/// Reads the secret that a reference leads to, from the environment or a file.
+///
+/// # Errors
+/// Says why it cannot be read, as a lower-case fragment.
+pub fn resolve(reference: &SecretRef) -> Result<Secret, String> {
+    let bytes = match reference {
+        SecretRef::Env(name) => match std::env::var_os(name) {
+            Some(value) => value.into_encoded_bytes(),
+            None => return Err("it is not set".to_owned()),
+        },
+        SecretRef::File(path) => {
+            let mut bytes = std::fs::read(path).map_err(|error| plain(&error))?;
+            // Editors end files with a line break, which is no part of the secret.
+            while bytes
+                .last()
+                .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+            {
+                bytes.pop();
+            }
+            bytes
+        }
+        SecretRef::AwsSecret(_) => {
+            return Err(
+                "the embedded form reads no secrets from AWS, use `env:` or `file:`".to_owned(),
+            );
+        }
+    };
+    if bytes.is_empty() {
+        Err("it is empty".to_owned())
+    } else {
+        Ok(Secret::new(bytes))
+    }
+}
+
+/// [`resolve`] for a flag of the command line.
+pub(crate) fn secret(reference: &SecretRef) -> Result<Secret, Failure> {
+    resolve(reference).map_err(|reason| {
+        let failure = Failure::new(
+            Exit::Config,
+            format!("cannot read the secret `{reference}`: {reason}"),
+        );
+        match reference {
+            SecretRef::Env(name) => failure.hint(format!("set the environment variable `{name}`")),
+            _ => failure,
+        }
+    })
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// When it is taken or not this machine's.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::new(
+            Exit::Unusable,
+            format!("cannot listen on {address}: {}", plain(&error)),
+        );
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                failure.hint("stop what listens there, or choose another port")
+            }
+            io::ErrorKind::PermissionDenied => failure.hint("choose a port above 1023"),
+            io::ErrorKind::AddrNotAvailable => {
+                failure.hint("choose an address of this machine, or 0.0.0.0 for all of them")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// The signals that tell the process to stop: Ctrl-C and `SIGTERM`. Listens from the moment it is made.
+pub(crate) struct Signals {
+    interrupt: io::Result<Signal>,
+    terminate: io::Result<Signal>,
+}
+
+impl Signals {
+    /// Begins to listen. Must be called within a Tokio runtime.
+    pub(crate) fn new() -> Self {
+        Self {
+            interrupt: signal(SignalKind::interrupt()),
+            terminate: signal(SignalKind::terminate()),
+        }
+    }
+
+    /// Returns at the next signal.
+    pub(crate) async fn next(&mut self) {
+        match (&mut self.interrupt, &mut self.terminate) {
+            (Ok(interrupt), Ok(terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            // Signals that nobody listens to keep their usual effect, which is to end the process.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// An error of the operating system without its number, as the middle of a sentence.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_file_ends_before_its_line_break() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let reference = SecretRef::File(file.path().to_owned());
+        assert_eq!(resolve(&reference).unwrap_err(), "it is empty");
+        std::fs::write(file.path(), "hunter2 \r\n").unwrap();
+        assert_eq!(resolve(&reference).unwrap().expose(), b"hunter2 ");
+    }
+
+    #[test]
+    fn a_reference_to_nothing_says_why() {
+        let missing = SecretRef::Env("CLOAKROOM_TEST_SURELY_NOT_SET".to_owned());
+        assert_eq!(resolve(&missing).unwrap_err(), "it is not set");
+        let missing = SecretRef::File("/nonexistent/secret".into());
+        assert_eq!(resolve(&missing).unwrap_err(), "no such file or directory");
+        let aws = SecretRef::AwsSecret("x".to_owned());
+        assert!(resolve(&aws).unwrap_err().contains("embedded form"));
+    }
+}
