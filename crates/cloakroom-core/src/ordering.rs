@@ -161,17 +161,11 @@ impl Rule {
             guard: Guard::Head,
         };
         match (self, sequence) {
-            (Self::Arrival, _) => {
-                // A clock that was set back must not keep new events below the head.
-                let after_head = head
-                    .position
-                    .as_ref()
-                    .and_then(Position::just_after_arrival);
-                guarded(Position::arrival(
-                    now.max(after_head.unwrap_or(now)),
-                    identity,
-                ))
-            }
+            (Self::Arrival, _) => guarded(Position::next_arrival(
+                head.position.as_ref(),
+                now,
+                identity,
+            )),
             (_, None) => Placement::Quarantine(Reason::MissingSequence),
             (Self::Sparse { .. }, Some(sequence)) => {
                 let position = Position::sparse(sequence, identity);

@@ -54,6 +54,14 @@ impl Position {
         Self(format!("{micros:020}-{}", fingerprint(identity)).into())
     }
 
+    /// The position of the next arrival: by the clock, but always above `head`. A clock that was set back, or that shows
+    /// the same time twice, must not bring a stream to a halt.
+    pub fn next_arrival(head: Option<&Self>, now: Timestamp, identity: &Identity) -> Self {
+        let latest = head.and_then(|head| head.0.get(..NUMBER_DIGITS)?.parse().ok());
+        let after_head = latest.map_or(i64::MIN, |latest: i64| latest.saturating_add(1));
+        Self::arrival(now.max(Timestamp::from_micros(after_head)), identity)
+    }
+
     /// A place directly after `head` for what comes too late for its own: above the head, below every later number.
     /// `None` when a hundred million events were placed there already.
     pub fn after_head(head: Option<&Self>) -> Option<Self> {
@@ -99,13 +107,6 @@ impl Position {
             .map_or(&*self.0, |(number, _)| number);
         digits.parse().ok()
     }
-
-    /// The first instant whose arrival positions are all above this one, which stands in an arrival stream.
-    pub fn just_after_arrival(&self) -> Option<Timestamp> {
-        let micros = self.0.split(['-', '+']).next()?.parse::<i64>().ok()?;
-        Some(Timestamp::from_micros(micros.saturating_add(1)))
-    }
-
     /// Whether this is a place given to a late event.
     pub fn is_late(&self) -> bool {
         self.0.contains('+')
@@ -257,6 +258,25 @@ mod tests {
             Position::after_head(Some(&head)).unwrap(),
             sparse("5.1"),
         ]);
+    }
+
+    #[test]
+    fn the_next_arrival_is_above_the_head_whatever_the_clock_shows() {
+        let at = Timestamp::from_micros;
+        let head = Position::arrival(at(1_000), &"a".into());
+        for now in [0, 999, 1_000, 1_001] {
+            for identity in ["a", "b", "c", "d"] {
+                let next = Position::next_arrival(Some(&head), at(now), &identity.into());
+                check_order(&[head.clone(), next]);
+            }
+        }
+        let late = Position::after_head(Some(&head)).unwrap();
+        let next = Position::next_arrival(Some(&late), at(0), &"a".into());
+        check_order(&[late, next]);
+        assert_eq!(
+            Position::next_arrival(Some(&head), at(5_000), &"a".into()),
+            Position::arrival(at(5_000), &"a".into())
+        );
     }
 
     #[test]

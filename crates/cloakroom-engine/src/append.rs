@@ -215,7 +215,7 @@ impl Appender {
         let event = draft.event(stream.clone(), position.clone(), None);
         let id = event.id.clone();
         let mut writes = vec![Write::Create(Record::Event(event))];
-        writes.extend(guard_write(guard, &stream, &position));
+        writes.extend(guard.write(&stream, &position));
         if !source.rule.position_is_identity() {
             writes.push(Write::Create(Record::Identity(
                 draft.placed(source, &stream, &position),
@@ -500,16 +500,25 @@ impl Appender {
     }
 }
 
-/// The write that holds an append to its guard.
-pub(crate) fn guard_write(guard: Guard, stream: &StreamId, position: &Position) -> Option<Write> {
-    let stream = stream.clone();
-    match guard {
-        Guard::None => None,
-        Guard::Base(number) => Some(Write::BaseAllows { stream, number }),
-        Guard::Head => Some(Write::Admit {
-            stream,
-            position: position.clone(),
-        }),
+/// The write that makes a transaction conditional on a guard.
+pub(crate) trait GuardWrite {
+    /// The write, if the guard asks for any.
+    fn write(self, stream: &StreamId, position: &Position) -> Option<Write>;
+}
+
+impl GuardWrite for Guard {
+    fn write(self, stream: &StreamId, position: &Position) -> Option<Write> {
+        match self {
+            Self::None => None,
+            Self::Base(number) => Some(Write::BaseAllows {
+                stream: stream.clone(),
+                number,
+            }),
+            Self::Head => Some(Write::Admit {
+                stream: stream.clone(),
+                position: position.clone(),
+            }),
+        }
     }
 }
 

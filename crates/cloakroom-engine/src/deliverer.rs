@@ -17,6 +17,8 @@ use crate::state::StateChange;
 
 /// How many events are read at a time.
 const PAGE: usize = 64;
+/// The most events of one call to a sink: each may be told, and taken off the dead letters, in one transaction.
+const BATCH_MAX: usize = 40;
 /// A cursor is written at the latest after this many settled events …
 const UNSAVED_MAX: usize = 64;
 /// … or after this time: how far back a consumer may be taken by a crash.
@@ -129,17 +131,24 @@ impl Drain<'_> {
                 .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
                 .await?;
             if steps.is_empty() {
+                // Retention may have removed all there was up to the head: that is settled too.
+                if self.cursor.position.as_ref() < Some(head) {
+                    self.settle(head.clone(), 1);
+                }
                 return self.save_rest().await;
             }
             let mut steps = steps.into_iter().peekable();
             while let Some(step) = steps.next() {
                 let mut batch = Vec::new();
                 match step {
-                    Step::Pass(position) => self.settle(position, 1),
+                    Step::Pass { position, jumped } => {
+                        self.note_jump(&position, jumped).await?;
+                        self.settle(position, 1);
+                    }
                     Step::Offer { event, jumped } => {
-                        self.note_jump(&event, jumped).await?;
+                        self.note_jump(&event.position, jumped).await?;
                         batch.push(*event);
-                        while batch.len() < self.sink.batch_max()
+                        while batch.len() < self.sink.batch_max().min(BATCH_MAX)
                             && let Some(Step::Offer { event, .. }) =
                                 steps.next_if(|s| matches!(s, Step::Offer { .. }))
                         {
@@ -247,8 +256,19 @@ impl Drain<'_> {
         }
         let mut outgoing = Vec::with_capacity(batch.len());
         for event in batch {
+            let inline = match self.shared.inline(event).await {
+                Ok(inline) => inline,
+                // A failed try like any other: in the end an operator learns of it, and may skip the event.
+                Err(error) if error.is_payload_lost() => {
+                    return Ok(Ok(Outcome::Failed {
+                        reason: error.to_string(),
+                        retry_after: None,
+                    }));
+                }
+                Err(error) => return Err(error),
+            };
             outgoing.push(Outgoing {
-                inline: self.shared.inline(event).await?,
+                inline,
                 dataref: self.shared.links.link(event, self.shared.clock.now()),
                 event: event.clone(),
                 attempt,
@@ -295,13 +315,13 @@ impl Drain<'_> {
         self.unsaved += events;
     }
 
-    async fn note_jump(&mut self, event: &Event, jumped: bool) -> Result<(), StoreError> {
+    async fn note_jump(&mut self, to: &Position, jumped: bool) -> Result<(), StoreError> {
         if jumped {
             let passed = Record::Passed(Passed {
                 subscription: self.active.config.name.clone(),
                 stream: self.cursor.stream.clone(),
                 after: self.cursor.position.clone(),
-                to: event.position.clone(),
+                to: to.clone(),
             });
             self.with_move.push(self.shared.upsert(passed).await?);
         }
@@ -319,7 +339,7 @@ impl Drain<'_> {
         }
         if self.tells_state() {
             self.changes
-                .extend(batch.last().map(|event| StateChange::Succeeded {
+                .extend(batch.iter().map(|event| StateChange::Succeeded {
                     subscription: name.clone(),
                     event: event.id.clone(),
                     stream: event.stream.clone(),

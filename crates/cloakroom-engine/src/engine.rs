@@ -216,6 +216,7 @@ impl Engine {
         let stop = self.shared.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = work => {}
                 () = stop.cancelled() => {}
             }
@@ -241,6 +242,12 @@ impl Engine {
                 .active
                 .values()
                 .all(|active| active.bells.is_idle())
+    }
+
+    /// How many timers are set.
+    #[cfg(test)]
+    pub(crate) fn timers_set(&self) -> usize {
+        self.shared.timers.len()
     }
 
     /// Begins to take a webhook in. See [`Intake`].
@@ -495,6 +502,7 @@ impl Shared {
         tracing::error!(%stream, %error, "{what} failed");
         metrics::counter!("cloakroom_store_errors_total").increment(1);
         tokio::select! {
+            biased;
             () = self.clock.sleep_until(self.clock.now().after(STORE_REST)) => true,
             () = self.stop.cancelled() => false,
         }
@@ -511,10 +519,16 @@ impl Shared {
         let mut slices: u32 = 0;
         let mut been_round = false;
         loop {
-            match self.sweep(&mut sweep).await {
-                Ok(last) => been_round |= last,
-                Err(error) => tracing::error!(%error, "the sweep failed"),
-            }
+            let failed = match self.sweep(&mut sweep).await {
+                Ok(last) => {
+                    been_round |= last;
+                    false
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the sweep failed");
+                    true
+                }
+            };
             slices = slices.wrapping_add(1);
             if slices.is_multiple_of(RECLAIM_EVERY) {
                 let before = self.clock.now().before(ORPHAN_AGE);
@@ -522,7 +536,7 @@ impl Shared {
                     tracing::error!(%error, "unreferenced claims could not be removed");
                 }
             }
-            if been_round {
+            if been_round || failed {
                 self.clock
                     .sleep_until(self.clock.now().after(SWEEP_REST))
                     .await;

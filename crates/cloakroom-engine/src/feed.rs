@@ -16,8 +16,8 @@ const OFFER_PAGE: usize = 64;
 /// One position of a stream, as one subscription sees it.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Nothing for this subscription: settled as it is passed.
-    Pass(Position),
+    /// Nothing for this subscription: settled as it is passed. `jumped` as below.
+    Pass { position: Position, jumped: bool },
     /// An event to hand out. `jumped` when older versions were left out before it.
     Offer { event: Box<Event>, jumped: bool },
 }
@@ -25,7 +25,7 @@ pub(crate) enum Step {
 impl Step {
     pub(crate) fn position(&self) -> &Position {
         match self {
-            Self::Pass(position) => position,
+            Self::Pass { position, .. } => position,
             Self::Offer { event, .. } => &event.position,
         }
     }
@@ -88,7 +88,10 @@ impl Shared {
                     event: Box::new(event),
                     jumped: false,
                 },
-                false => Step::Pass(event.position),
+                false => Step::Pass {
+                    position: event.position,
+                    jumped: false,
+                },
             });
         }
         Ok(steps)
@@ -111,7 +114,10 @@ impl Shared {
             .get(&Key::Event(stream.clone(), head.clone()))
             .await?
         else {
-            return Ok(vec![Step::Pass(head.clone())]);
+            return Ok(vec![Step::Pass {
+                position: head.clone(),
+                jumped: false,
+            }]);
         };
         let first = self.ledger.events(stream, after, Some(head), 1).await?;
         let jumped = first
@@ -122,7 +128,10 @@ impl Shared {
                 event: Box::new(event),
                 jumped,
             },
-            false => Step::Pass(event.position),
+            false => Step::Pass {
+                position: event.position,
+                jumped,
+            },
         }])
     }
 
@@ -151,10 +160,14 @@ impl Shared {
             return Ok(true);
         };
         let with_data = filter.reads("data");
-        let inline = if with_data {
-            self.inline(event).await?
-        } else {
-            None
+        let inline = match with_data {
+            true => self.inline(event).await,
+            false => Ok(None),
+        };
+        let inline = match inline {
+            // Nobody can tell any more whether it is wanted: let whoever hands it out find that it is lost.
+            Err(error) if error.is_payload_lost() => return Ok(true),
+            inline => inline?,
         };
         let view = CloudEvent::of(event, inline.as_deref(), None).filter_view(with_data);
         Ok(filter.matches(&view))
@@ -180,7 +193,7 @@ impl Shared {
             after = Some(last.position().clone());
             let offer = |step| match step {
                 Step::Offer { event, .. } => Some(*event),
-                Step::Pass(_) => None,
+                Step::Pass { .. } => None,
             };
             if let Some(event) = steps.into_iter().find_map(offer) {
                 return Ok(Some(event));

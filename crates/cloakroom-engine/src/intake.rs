@@ -69,7 +69,6 @@ pub struct Intake {
     body: Arriving,
     fields: Fields,
     reservation: Reservation,
-    recorded: Timestamp,
 }
 
 enum Arriving {
@@ -89,15 +88,13 @@ impl Intake {
             .source(source)
             .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
-        let recorded = shared.clock.now();
         Ok(Self {
-            verification: source.verifier.begin(head, recorded)?,
+            verification: source.verifier.begin(head, shared.clock.now())?,
             hash: sha2::Sha256::new(),
             size: 0,
             body: Arriving::Buffered(BytesMut::new()),
             fields: Fields::from_head(source, head),
             reservation,
-            recorded,
             source: Arc::clone(source),
             shared: Arc::clone(shared),
         })
@@ -157,7 +154,6 @@ impl Intake {
             body,
             fields,
             reservation,
-            recorded,
         } = self;
         if let Err(rejection) = verification.finish() {
             if let Arriving::Stored(upload) = body {
@@ -178,6 +174,8 @@ impl Intake {
             claim: None,
             inline: None,
         };
+        // Accepted is what is here in full: an upload of an hour must not look as if it had waited for an hour already.
+        let recorded = shared.clock.now();
         let draft = draft(&source, found, traceparent, payload, recorded);
         let receipt = shared.keep(&source, draft, body).await?;
         drop(reservation);
@@ -307,6 +305,7 @@ impl Shared {
                 return Ok(true);
             }
             tokio::select! {
+                biased;
                 () = moved => {}
                 () = self.clock.sleep_until(until) => return self.is_settled(stream, position).await,
                 () = self.stop.cancelled() => return Ok(false),

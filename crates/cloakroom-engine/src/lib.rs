@@ -32,6 +32,8 @@ mod state;
 mod sweeper;
 pub mod system;
 pub mod tail;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use append::{Receipt, Status};

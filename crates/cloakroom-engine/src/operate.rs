@@ -5,14 +5,14 @@
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
 use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
-use cloakroom_core::ordering::{Guard, Placement, Reason, Rule};
+use cloakroom_core::ordering::{Guard, Placement, Reason};
 use cloakroom_core::position::{Position, Sequence};
 use cloakroom_core::time::Timestamp;
 
-use crate::append::{Draft, guard_write};
+use crate::append::{Draft, GuardWrite as _};
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
-    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution,
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution, Superseded,
 };
 use crate::shared::{Active, Shared, StoreError};
 
@@ -100,14 +100,23 @@ impl Shared {
         stream: &StreamId,
         from: &ReplayFrom,
     ) -> Result<bool, OperateError> {
-        let target = match from {
+        let head = match self.ledger.get(&Key::Head(stream.clone())).await? {
+            Some(Record::Head(head)) => head.head,
+            _ => return Ok(false),
+        };
+        let Some(released) = &head.position else {
+            return Ok(false);
+        };
+        let first = match from {
             ReplayFrom::Earliest => None,
+            ReplayFrom::Position(position) if position > released => return Ok(false),
             ReplayFrom::Position(position) => Some(position.just_below()),
-            ReplayFrom::Time(time) => match self.first_since(stream, *time).await? {
+            ReplayFrom::Time(time) => match self.first_since(stream, *time, released).await? {
                 Some(first) => Some(first.position.just_below()),
                 None => return Ok(false),
             },
         };
+        let target = first.max(head.floor.clone());
         let since = match from {
             ReplayFrom::Time(time) => *time,
             ReplayFrom::Earliest | ReplayFrom::Position(_) => Timestamp::from_micros(i64::MIN),
@@ -115,15 +124,24 @@ impl Shared {
         loop {
             let before = self.cursor(active, stream).await?;
             let mut cursor = before.clone();
-            let back = match (&cursor.position, &target) {
-                (Some(now), Some(target)) => target < now,
-                (Some(_), None) => true,
-                // Nothing was settled yet, but what came before the subscription is wanted now.
-                (None, _) => since < cursor.since.unwrap_or_else(|| active.since()),
+            let wanted_since = cursor.since.unwrap_or_else(|| active.since());
+            let mut target = target.clone();
+            let back = match &cursor.position {
+                Some(now) => target.as_ref() < Some(now),
+                // Nothing was settled yet, but what came before the subscription is wanted now. What it waits for
+                // already must not be jumped over.
+                None => {
+                    if let Some(next) = self.next_offer(active, &cursor).await? {
+                        target = target.min(Some(next.position.just_below()));
+                    }
+                    since < wanted_since
+                }
             };
             if back {
-                cursor.position.clone_from(&target);
-                cursor.since = Some(since.min(cursor.since.unwrap_or(since)));
+                cursor.redrive.retain(|dead| Some(dead) <= target.as_ref());
+                cursor.position = target;
+                // Only ever earlier: what is not settled yet stays wanted, whenever it was recorded.
+                cursor.since = Some(since.min(wanted_since));
                 cursor.state = CursorState::Active;
                 cursor.acknowledged.clear();
                 cursor.lease = None;
@@ -144,12 +162,13 @@ impl Shared {
         &self,
         stream: &StreamId,
         time: Timestamp,
+        up_to: &Position,
     ) -> Result<Option<Event>, LedgerError> {
         let mut after = None;
         loop {
             let page = self
                 .ledger
-                .events(stream, after.as_ref(), None, PAGE)
+                .events(stream, after.as_ref(), Some(up_to), PAGE)
                 .await?;
             let last = page.last().map(|event| event.position.clone());
             let full = page.len() == PAGE;
@@ -193,7 +212,18 @@ impl Shared {
         loop {
             let before = self.cursor(active, stream).await?;
             let mut cursor = before.clone();
-            let Some(event) = self.next_offer(active, &cursor).await? else {
+            let redriven = cursor.redrive.first().cloned();
+            let event = match &redriven {
+                Some(position) => {
+                    let key = Key::Event(stream.clone(), position.clone());
+                    match self.ledger.get(&key).await? {
+                        Some(Record::Event(event)) => Some(event),
+                        _ => None,
+                    }
+                }
+                None => self.next_offer(active, &cursor).await?,
+            };
+            let Some(event) = event else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no event"
                 )));
@@ -214,7 +244,11 @@ impl Shared {
                 reason,
                 revision: 0,
             };
-            cursor.position = Some(event.position.clone());
+            // What is being tried is the first dead letter of a redrive, if there is any: it goes back to where it was.
+            match redriven {
+                Some(_) => drop(cursor.redrive.remove(0)),
+                None => cursor.position = Some(event.position.clone()),
+            }
             cursor.state = CursorState::Active;
             let with = vec![self.upsert(Record::DeadLetter(dead_letter)).await?];
             if self.change_cursor(active, &before, cursor, with).await? {
@@ -255,6 +289,10 @@ impl Shared {
                 );
                 return Err(OperateError::NotFound(text));
             };
+            // The tries of what was waiting for a retry are not this one's. A parked stream stays parked.
+            if matches!(cursor.state, CursorState::Retrying { .. }) {
+                cursor.state = CursorState::Active;
+            }
             cursor.redrive.push(position.clone());
             cursor.redrive.sort();
             cursor.redrive.dedup();
@@ -290,19 +328,29 @@ impl Shared {
     /// Starts to pass a gap over at once, whatever the policy says.
     pub(crate) async fn skip_gap(&self, stream: &StreamId) -> Result<(u64, u64), OperateError> {
         loop {
+            self.resequence(stream).await?;
             let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await?
             else {
                 return Err(OperateError::NotFound(format!(
                     "there is no stream {stream}"
                 )));
             };
-            // The hole as it is now: one that shrank is not always written at once.
-            let now = match self.catalog.rule(stream) {
+            // A gap that shrank from above is written only when it matters: the one to skip is derived from the events.
+            let decision = match self.catalog.rule(stream) {
                 Some(rule) => self.decide(rule, &before, self.clock.now()).await?,
                 None => None,
             };
-            let gap = now.and_then(|decision| decision.head.gap);
-            let Some(gap) = gap.filter(|_| before.head.gap.is_some()) else {
+            let gap = match decision {
+                Some(decision) if decision.head.position != before.head.position => {
+                    // The resequencer has something to release first.
+                    self.resequence.ring(stream.clone());
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Some(decision) => decision.head.gap,
+                None => before.head.gap.clone(),
+            };
+            let Some(gap) = gap else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no gap"
                 )));
@@ -378,29 +426,75 @@ impl Shared {
                 &before.identity,
                 self.clock.now(),
             );
-            let own_place = match placement {
+            let released = match placement {
                 Placement::At { position, guard } if !head.head.covers(&position) => {
-                    Some((position, guard))
-                }
-                _ if source.rule == Rule::Version => {
-                    let text = "a newer version was there before: discard it";
-                    return Err(OperateError::NotPossible(text.into()));
+                    let own = Some((position, guard));
+                    self.place_released(&before, &stream, own, &head, text)
+                        .await?
                 }
                 Placement::Quarantine(Reason::MissingSequence | Reason::BadSequence) => {
                     return Err(OperateError::NotPossible(
                         "it has no usable sequence: give one to release it".into(),
                     ));
                 }
+                // A version stream hands nothing out that is older than what it handed out already.
+                Placement::Superseded(position)
+                    if head.head.position.as_ref() != Some(&position) =>
+                {
+                    self.supersede_released(&before, &stream, position).await?
+                }
                 // What comes too late or into conflict is released after what was sent already.
-                _ => None,
+                _ => {
+                    self.place_released(&before, &stream, None, &head, text)
+                        .await?
+                }
             };
-            if let Some(released) = self
-                .place_released(&before, &stream, own_place, &head, text)
-                .await?
-            {
+            if let Some(released) = released {
                 self.resequence.ring(stream);
                 return Ok(released);
             }
+        }
+    }
+
+    /// Records a released webhook as an older version, beside the events. `None` when it was resolved meanwhile.
+    async fn supersede_released(
+        &self,
+        before: &Quarantined,
+        stream: &StreamId,
+        position: Position,
+    ) -> Result<Option<(StreamId, Position)>, OperateError> {
+        let taken = || {
+            let text = format!(
+                "another event holds number {position} of {stream}, and a newer one was handed out already: discard \
+                 it, or release it with another sequence"
+            );
+            OperateError::NotPossible(text)
+        };
+        let its_place = Key::Event(stream.clone(), position.clone());
+        if self.ledger.get(&its_place).await?.is_some() {
+            return Err(taken());
+        }
+        let mut event =
+            draft_of(before, self.clock.now()).event(stream.clone(), position.clone(), None);
+        event.id = before.id.clone();
+        let superseded = Superseded {
+            stream: stream.clone(),
+            position: position.clone(),
+            event: Some(event),
+        };
+        let released = Resolution::Released {
+            stream: stream.clone(),
+            position: position.clone(),
+        };
+        let writes = vec![
+            Write::Create(Record::Superseded(superseded)),
+            resolve(before, released),
+        ];
+        match self.ledger.transact(writes).await {
+            Ok(()) => Ok(Some((stream.clone(), position))),
+            Err(TransactError::Conflict(conflict)) if conflict.write == 0 => Err(taken()),
+            Err(TransactError::Conflict(_)) => Ok(None),
+            Err(TransactError::Ledger(error)) => Err(error.into()),
         }
     }
 
@@ -412,8 +506,8 @@ impl Shared {
         head: &HeadRecord,
         sequence: Option<String>,
     ) -> Result<Option<(StreamId, Position)>, OperateError> {
-        let first_late = Position::after_head(head.head.position.as_ref());
-        let late = std::iter::successors(first_late, |last| Position::after_head(Some(last)));
+        let late = Position::after_head(head.head.position.as_ref());
+        let late = std::iter::successors(late, |last| Position::after_head(Some(last)));
         let places = own_place
             .into_iter()
             .chain(late.map(|position| (position, Guard::Head)));
@@ -421,7 +515,8 @@ impl Shared {
             let is_late = position
                 .is_late()
                 .then(|| sequence.clone().unwrap_or_default());
-            let mut event = draft_of(before).event(stream.clone(), position.clone(), is_late);
+            let mut event =
+                draft_of(before, self.clock.now()).event(stream.clone(), position.clone(), is_late);
             event.id = before.id.clone();
             let released = Resolution::Released {
                 stream: stream.clone(),
@@ -431,7 +526,7 @@ impl Shared {
                 Write::Create(Record::Event(event)),
                 resolve(before, released),
             ];
-            writes.extend(guard_write(guard, stream, &position));
+            writes.extend(guard.write(stream, &position));
             match self.ledger.transact(writes).await {
                 Ok(()) => return Ok(Some((stream.clone(), position))),
                 Err(TransactError::Conflict(conflict)) if conflict.write == 0 => {}
@@ -557,7 +652,8 @@ fn attempts(state: &CursorState) -> u32 {
     }
 }
 
-fn draft_of(record: &Quarantined) -> Draft {
+/// A quarantined webhook as one that is accepted now: whatever waits for others to turn up waits from here on.
+fn draft_of(record: &Quarantined, now: Timestamp) -> Draft {
     Draft {
         identity: record.identity.clone(),
         key: None,
@@ -566,7 +662,7 @@ fn draft_of(record: &Quarantined) -> Draft {
         time: record.time,
         traceparent: record.traceparent.clone(),
         payload: record.payload.clone(),
-        recorded: record.recorded,
+        recorded: now,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cloakroom_core::event::Event;
 use cloakroom_core::id::{EventId, Place, StreamId};
+use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use tokio::sync::Notify;
 
@@ -128,6 +129,7 @@ impl Shared {
                 return Ok(Batch { events, lease });
             }
             tokio::select! {
+                biased;
                 () = added => {}
                 () = self.clock.sleep_until(until) => {}
                 () = self.stop.cancelled() => {}
@@ -169,13 +171,22 @@ impl Shared {
             let steps = self
                 .steps(active, &cursor, after.as_ref(), &head, PAGE)
                 .await?;
-            let Some(last) = steps.last() else { break };
+            let Some(last) = steps.last() else {
+                // Retention may have removed all there was up to the head: that is settled too.
+                if offered.is_empty() && cursor.position.as_ref() < Some(&head) {
+                    cursor.position = Some(head.clone());
+                }
+                break;
+            };
             after = Some(last.position().clone());
             for step in steps {
                 match step {
                     // Nothing was offered before it, so it is settled on the spot.
-                    Step::Pass(position) if offered.is_empty() => cursor.position = Some(position),
-                    Step::Pass(_) => {}
+                    Step::Pass { position, jumped } if offered.is_empty() => {
+                        jump = jumped.then(|| position.clone()).or(jump);
+                        cursor.position = Some(position);
+                    }
+                    Step::Pass { .. } => {}
                     Step::Offer { event, .. } if cursor.acknowledged.contains(&event.position) => {}
                     Step::Offer { event, jumped } => {
                         jump = jumped.then(|| event.position.clone()).or(jump);
@@ -196,11 +207,12 @@ impl Shared {
         if cursor == before {
             return Ok(Vec::new());
         }
-        let mut passed = Vec::new();
+        let mut jumps = Vec::new();
         if let Some(to) = jump {
-            passed.push(self.upsert(passed_to(active, &before, to)).await?);
+            let after = before.position.clone();
+            jumps.push(self.upsert(passed(active, stream, after, to)).await?);
         }
-        if !self.store(&before, cursor.clone(), passed).await? {
+        if !self.store(&before, cursor.clone(), jumps).await? {
             active.ready.add(stream.clone());
             return Ok(Vec::new());
         }
@@ -219,8 +231,16 @@ impl Shared {
 
     /// An event as consumers see it.
     pub(crate) async fn outgoing(&self, event: Event, epoch: u64) -> Result<Outgoing, StoreError> {
+        let inline = match self.inline(&event).await {
+            Ok(inline) => inline,
+            Err(error) if error.is_payload_lost() => {
+                tracing::error!(event_id = %event.id, %error, "the payload of an event is lost");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Outgoing {
-            inline: self.inline(&event).await?,
+            inline,
             dataref: self.links.link(&event, self.clock.now()),
             event,
             attempt: 1,
@@ -284,12 +304,18 @@ impl Shared {
         if new == 0 {
             return Ok(Turn::Done);
         }
-        let all_handed_out_settled = self.advance(active, &mut cursor, &head).await?;
+        let mut jumps = Vec::new();
+        if self.catalog.rule(stream) == Some(&Rule::Version) {
+            // What is older than a version that the consumer has is settled with it.
+            let newest = cursor.acknowledged.iter().max().cloned();
+            cursor.position = newest.max(cursor.position);
+        }
+        let all_handed_out_settled = self.advance(active, &mut cursor, &head, &mut jumps).await?;
         if all_handed_out_settled && cursor.redrive.is_empty() {
             cursor.lease = None;
         }
         let free = cursor.lease.is_none();
-        if !self.store(&before, cursor, Vec::new()).await? {
+        if !self.store(&before, cursor, jumps).await? {
             return Ok(Turn::Again);
         }
         *acknowledged += new;
@@ -307,6 +333,7 @@ impl Shared {
         active: &Active,
         cursor: &mut Cursor,
         head: &Position,
+        jumps: &mut Vec<Write>,
     ) -> Result<bool, StoreError> {
         'pages: loop {
             let after = cursor.position.clone();
@@ -321,7 +348,17 @@ impl Shared {
                     Step::Offer { event, .. } if !cursor.acknowledged.contains(&event.position) => {
                         break 'pages;
                     }
-                    step => cursor.position = Some(step.position().clone()),
+                    step => {
+                        let after = cursor.position.replace(step.position().clone());
+                        if let Step::Pass {
+                            position,
+                            jumped: true,
+                        } = step
+                        {
+                            let record = passed(active, &cursor.stream, after, position);
+                            jumps.push(self.upsert(record).await?);
+                        }
+                    }
                 }
             }
         }
@@ -385,11 +422,11 @@ impl Shared {
     }
 }
 
-fn passed_to(active: &Active, before: &Cursor, to: Position) -> Record {
+fn passed(active: &Active, stream: &StreamId, after: Option<Position>, to: Position) -> Record {
     Record::Passed(Passed {
         subscription: active.config.name.clone(),
-        stream: before.stream.clone(),
-        after: before.position.clone(),
+        stream: stream.clone(),
+        after,
         to,
     })
 }
@@ -398,4 +435,20 @@ fn passed_to(active: &Active, before: &Cursor, to: Position) -> Record {
 enum Turn {
     Done,
     Again,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_was_taken_is_put_back_unless_it_was_dealt_with() {
+        let (ready, stream) = (Ready::default(), StreamId::new("shop", "k"));
+        ready.add(stream.clone());
+        drop(ready.take_guarded());
+        let taken = ready.take_guarded().unwrap();
+        assert_eq!(taken.stream, Some(stream));
+        taken.settle();
+        assert_eq!(ready.take(), None);
+    }
 }

@@ -55,6 +55,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the payload is lost, or damaged: trying again will not help, and the stream must not wait for it.
+    pub(crate) fn is_payload_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::Claims(ClaimError::Missing(_) | ClaimError::Corrupt(_))
+        )
+    }
+
     /// Whether trying again may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(
@@ -97,7 +105,7 @@ impl Active {
 }
 
 /// A timer's purpose.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Due {
     Resequence(StreamId),
     Deliver(SubscriptionName, StreamId),
@@ -181,7 +189,7 @@ impl Shared {
     }
 
     /// The payload of `event`, if it is small enough to travel inside it.
-    pub(crate) async fn inline(&self, event: &Event) -> Result<Option<Bytes>, ClaimError> {
+    pub(crate) async fn inline(&self, event: &Event) -> Result<Option<Bytes>, StoreError> {
         let Some(payload) = event.payload() else {
             return Ok(None);
         };
@@ -201,10 +209,9 @@ impl Shared {
                 }
                 Ok(Some(whole.freeze()))
             }
-            (None, None) => Err(ClaimError::Corrupt(format!(
-                "event {} has no payload at all",
-                event.id
-            ))),
+            (None, None) => {
+                Err(ClaimError::Corrupt(format!("event {} has no payload at all", event.id)).into())
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::catalog::STATE_SOURCE;
 use crate::ports::{LedgerError, Write};
-use crate::record::Record;
+use crate::record::{HeadRecord, Record};
 use crate::shared::Shared;
 
 /// Something that happened to a delivery or to a stream.
@@ -94,9 +94,10 @@ impl StateChange {
         }
     }
 
-    fn event(&self, stream: StreamId, now: Timestamp, identity: Identity) -> Event {
+    fn event(&self, after: &HeadRecord, now: Timestamp, identity: Identity) -> Event {
         let data = Bytes::from(self.data().to_string());
-        let position = Position::arrival(now, &identity);
+        let position = Position::next_arrival(after.head.position.as_ref(), now, &identity);
+        let stream = after.stream.clone();
         Event {
             id: EventId::of(&stream, &position),
             stream,
@@ -128,27 +129,22 @@ impl Shared {
         if changes.is_empty() || !self.catalog.has_state_subscribers() {
             return Ok(Vec::new());
         }
-        let stream = told_in();
-        self.appender.head(&stream, &Rule::Arrival).await?;
-        let now = self.clock.now();
-        let mut events: Vec<Event> = changes
-            .iter()
-            .map(|change| {
-                let identity = Identity::from(format!("{:016x}", self.entropy.next()));
-                change.event(stream.clone(), now, identity)
-            })
-            .collect();
-        events.sort_by(|a, b| a.position.cmp(&b.position));
-        // The head is below all of them when it is below the first.
-        let first = events[0].position.clone();
-        let admit = Write::Admit {
-            stream,
-            position: first,
-        };
-        let creates = events
-            .into_iter()
-            .map(|event| Write::Create(Record::Event(event)));
-        Ok(std::iter::once(admit).chain(creates).collect())
+        let mut writes = Vec::new();
+        let mut after = self.appender.head(&told_in(), &Rule::Arrival).await?;
+        for change in changes {
+            let identity = Identity::from(format!("{:016x}", self.entropy.next()));
+            let event = change.event(&after, self.clock.now(), identity);
+            // The first of them is the lowest: the head is below all of them when it is below that one.
+            if writes.is_empty() {
+                writes.push(Write::Admit {
+                    stream: event.stream.clone(),
+                    position: event.position.clone(),
+                });
+            }
+            after.head.position = Some(event.position.clone());
+            writes.push(Write::Create(Record::Event(event)));
+        }
+        Ok(writes)
     }
 
     /// Rings for `changes`, after their transaction.

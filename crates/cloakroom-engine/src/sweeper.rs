@@ -57,19 +57,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first.
+    /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first. A
+    /// stream that cannot be visited does not keep the sweep from the others; the first error is reported in the end.
     pub(crate) async fn sweep(&self, sweep: &mut Sweep) -> Result<bool, StoreError> {
         let page = self
             .ledger
             .list(&Index::Heads(None), sweep.cursor.as_deref(), SLICE)
             .await?;
+        let mut outcome = Ok(());
         for record in page.records {
             if let Record::Head(head) = record {
-                self.visit(head).await?;
+                outcome = outcome.and(self.visit(head).await);
             }
         }
         sweep.cursor = page.next;
-        Ok(sweep.cursor.is_none())
+        outcome.map(|()| sweep.cursor.is_none())
     }
 
     /// Compares a stream's last event, its head and every cursor, and rings for what was forgotten.
@@ -97,7 +99,13 @@ impl Shared {
             {
                 self.ring(active, head.stream.clone());
             }
-            settled_by_all = settled_by_all.zip(cursor.position).map(|(a, b)| a.min(b));
+            // A dead letter that is to be sent once more is not settled, though it is below the watermark.
+            let dead = cursor.redrive.first().map(Position::just_below);
+            let settled = match dead {
+                Some(dead) => cursor.position.map(|position| position.min(dead)),
+                None => cursor.position,
+            };
+            settled_by_all = settled_by_all.zip(settled).map(|(a, b)| a.min(b));
         }
         if let Some(settled) = settled_by_all {
             self.retain(head, &settled).await?;

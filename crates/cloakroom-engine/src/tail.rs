@@ -1,6 +1,6 @@
 //! Tailing: watching a subscription's events go by. Never moves a cursor.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use cloakroom_core::id::{EventId, StreamId};
@@ -24,6 +24,8 @@ pub struct Tail {
     /// What is to be shown next, before the next release is waited for.
     spans: VecDeque<Span>,
     shown: VecDeque<Outgoing>,
+    /// How far a resumed tail has read ahead: releases up to there were shown without being announced.
+    caught_up: HashMap<StreamId, Position>,
 }
 
 /// A part of a stream that is still to be shown.
@@ -60,6 +62,7 @@ impl Tail {
             releases,
             spans: VecDeque::new(),
             shown: VecDeque::new(),
+            caught_up: HashMap::new(),
         };
         if let Some(last) = last {
             tail.resume(last).await?;
@@ -91,6 +94,7 @@ impl Tail {
                     continue;
                 }
                 let own = head.stream == its_stream;
+                self.caught_up.insert(head.stream.clone(), up_to.clone());
                 self.spans.push_back(Span {
                     after: own.then(|| its_position.clone()),
                     recorded_after: (!own).then_some(event.recorded),
@@ -116,9 +120,11 @@ impl Tail {
                 continue;
             }
             tokio::select! {
+                biased;
                 release = self.releases.recv() => match release {
                     Ok(Release { stream, after, up_to }) => {
                         if self.active.config.listens_to(&stream) {
+                            let after = self.not_shown_yet(&stream, after, &up_to);
                             self.spans.push_back(Span { stream, after, up_to, recorded_after: None });
                         }
                     }
@@ -128,6 +134,20 @@ impl Tail {
                 () = self.shared.stop.cancelled() => return Ok(Tailed::Closed),
             }
         }
+    }
+
+    /// Where a release starts for this tail. The first releases after a resume may tell of what it read by itself.
+    fn not_shown_yet(
+        &mut self,
+        stream: &StreamId,
+        after: Option<Position>,
+        up_to: &Position,
+    ) -> Option<Position> {
+        let shown = self.caught_up.get(stream).cloned();
+        if shown.as_ref().is_some_and(|shown| shown <= up_to) {
+            self.caught_up.remove(stream);
+        }
+        after.max(shown)
     }
 
     async fn read_span(&mut self) -> Result<(), StoreError> {

@@ -35,7 +35,7 @@ pub(crate) fn is_for<B>(request: &Request<B>) -> bool {
             .uri()
             .path()
             .strip_prefix(PREFIX)
-            .is_some_and(|source| !source.contains('/'))
+            .is_some_and(|source| !source.is_empty() && !source.contains('/'))
 }
 
 /// The handler.

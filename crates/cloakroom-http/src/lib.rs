@@ -26,3 +26,6 @@ mod view;
 pub use app::{App, Options};
 pub use claims::ClaimUrls;
 pub use serve::serve;
+
+#[cfg(test)]
+mod tests;

@@ -88,8 +88,7 @@ async fn connection(stream: TcpStream, app: App, router: Router, cut_off: Cancel
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(app.options().header_timeout)
-        .max_buf_size(BUFFER_MAX)
-        .pipeline_flush(true);
+        .max_buf_size(BUFFER_MAX);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| answer(app.clone(), router.clone(), request));
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));

@@ -63,7 +63,7 @@ impl Reservation {
             Some(memory) => memory.merge(permit),
             None => self.memory = Some(permit),
         }
-        self.unused += units * UNIT - bytes;
+        self.unused = self.unused + units * UNIT - bytes;
         true
     }
 }
@@ -86,7 +86,12 @@ mod tests {
         );
         assert!(!second.grow(1));
         drop(first);
-        assert!(second.grow(9 * UNIT));
+        assert!(second.grow(8 * UNIT + 1));
+        assert!(
+            second.grow(UNIT - 1),
+            "what is left of one unit counts towards the next"
+        );
+        assert!(!second.grow(1));
         assert!(budget.admit().is_some());
     }
 }

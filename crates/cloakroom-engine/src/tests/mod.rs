@@ -1,0 +1,23 @@
+//! The protocol under test: the whole engine on the memory adapters, in simulated time.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `sim`, `faults`, `sink`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
+//! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
+//! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
+//! | `restarting`, `retaining` | crashes; what is kept and what is removed |
+//! | `anything` | all of it at once, by chance |
+
+mod anything;
+mod delivering;
+mod faults;
+mod operating;
+mod ordering;
+mod placing;
+mod pulling;
+mod restarting;
+mod retaining;
+mod sim;
+mod sink;
+mod telling;
+mod world;

@@ -1,0 +1,250 @@
+//! Fetching with leases, and tailing.
+
+use cloakroom_core::id::EventId;
+
+use super::faults::Op;
+use super::sim::pass;
+use super::world::{SourceSpec, World, dense, ids, name, order, pull, secs, version};
+use crate::inspect::DeliveryState;
+use crate::operate::ReplayFrom;
+use crate::ports::Index;
+use crate::pull::Batch;
+use crate::tail::{Tail, Tailed};
+
+async fn world(source: SourceSpec) -> World {
+    World::new()
+        .source(source)
+        .subscribe(pull("sync"))
+        .start()
+        .await
+}
+
+async fn fetch(world: &World, max: usize) -> Batch {
+    world
+        .engine()
+        .pull(&name("sync"), max, secs(5))
+        .await
+        .unwrap()
+}
+
+fn labels(batch: &Batch) -> Vec<String> {
+    let events = batch.events.iter();
+    events.map(|o| super::sink::label(&o.event)).collect()
+}
+
+async fn acknowledge(world: &World, ids: &[EventId]) -> usize {
+    world
+        .engine()
+        .acknowledge(&name("sync"), ids)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fetched_is_reserved_and_comes_again_when_the_lease_ends() {
+    let world = world(dense("orders")).await;
+    world
+        .accept([order("A", 2), order("A", 1), order("A", 3)])
+        .await;
+    world.until_head("A", "3").await;
+    let batch = fetch(&world, 2).await;
+    assert_eq!(labels(&batch), ["A-1", "A-2"]);
+    assert!(batch.lease.is_some());
+    assert!(
+        fetch(&world, 10).await.events.is_empty(),
+        "nothing overtakes it"
+    );
+    pass(secs(21)).await;
+    let again = fetch(&world, 10).await;
+    assert_eq!(labels(&again), ["A-1", "A-2", "A-3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_acknowledged_makes_way_for_the_next() {
+    let world = world(dense("orders")).await;
+    let receipts = world.accept((1..=4).map(|n| order("A", n))).await;
+    world.until_head("A", "4").await;
+    let ids = ids(&receipts);
+    assert_eq!(labels(&fetch(&world, 2).await), ["A-1", "A-2"]);
+    assert_eq!(acknowledge(&world, &ids[..2]).await, 2);
+    assert_eq!(acknowledge(&world, &ids[..2]).await, 0, "once is enough");
+    assert_eq!(labels(&fetch(&world, 2).await), ["A-3", "A-4"]);
+    assert_eq!(acknowledge(&world, &ids[2..]).await, 2);
+    assert!(fetch(&world, 2).await.events.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_may_be_acknowledged_and_in_any_order() {
+    let world = world(dense("orders")).await;
+    let receipts = world.accept((1..=4).map(|n| order("A", n))).await;
+    world.until_head("A", "4").await;
+    let ids = ids(&receipts);
+    assert_eq!(fetch(&world, 4).await.events.len(), 4);
+    assert_eq!(
+        acknowledge(&world, &[ids[3].clone(), ids[1].clone()]).await,
+        2
+    );
+    let states = async |id| {
+        world
+            .engine()
+            .event(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .subscriptions[0]
+            .1
+    };
+    assert_eq!(states(&ids[1]).await, DeliveryState::Delivered);
+    assert_eq!(states(&ids[0]).await, DeliveryState::Waiting);
+    pass(secs(31)).await;
+    assert_eq!(labels(&fetch(&world, 4).await), ["A-1", "A-3"]);
+    assert_eq!(acknowledge(&world, &ids).await, 2);
+    assert_eq!(
+        world.cursor("sync", "A").unwrap().position,
+        receipts[3].position
+    );
+    assert!(world.cursor("sync", "A").unwrap().acknowledged.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_consumers_share_the_streams_and_never_one_stream() {
+    let world = world(dense("orders")).await;
+    for key in ["A", "B", "C", "D"] {
+        world.accept([order(key, 1), order(key, 2)]).await;
+        world.until_head(key, "2").await;
+    }
+    let (one, two) = (fetch(&world, 4).await, fetch(&world, 4).await);
+    let keys = |batch: &Batch| {
+        let keys = batch.events.iter().map(|o| o.event.stream.key.to_string());
+        keys.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((one.events.len(), two.events.len()), (4, 4));
+    assert!(keys(&one).is_disjoint(&keys(&two)));
+    assert_ne!(one.lease, two.lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_may_wait_for_the_first() {
+    let world = world(dense("orders")).await;
+    let started = world.now();
+    assert!(fetch(&world, 1).await.events.is_empty());
+    assert!(world.now().since(started) >= secs(5));
+    let send = async {
+        pass(secs(2)).await;
+        world.accept([order("A", 1)]).await;
+    };
+    let started = world.now();
+    let (batch, ()) = futures::join!(fetch(&world, 1), send);
+    assert_eq!(labels(&batch), ["A-1"]);
+    assert!(world.now().since(started) < secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_version_makes_way_for_a_newer_one_at_once() {
+    let world = world(version("orders")).await;
+    let first = world.accept([order("A", 1)]).await;
+    let batch = fetch(&world, 1).await;
+    assert_eq!(labels(&batch), ["A-1"]);
+    world.accept([order("A", 2), order("A", 3)]).await;
+    world.until_head("A", "3").await;
+    assert_eq!(acknowledge(&world, &ids(&first)).await, 1);
+    let batch = fetch(&world, 1).await;
+    assert_eq!(labels(&batch), ["A-3"]);
+    let status = world.engine().event(&first[0].id).await.unwrap().unwrap();
+    assert_eq!(
+        status.subscriptions,
+        [(name("sync"), DeliveryState::Delivered)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_and_a_restart_make_everything_fetchable_again() {
+    let mut world = world(dense("orders")).await;
+    let receipts = world.accept([order("A", 1), order("A", 2)]).await;
+    world.until_head("A", "2").await;
+    fetch(&world, 2).await;
+    acknowledge(&world, &ids(&receipts)).await;
+    assert_eq!(
+        world
+            .replay("sync", None, ReplayFrom::Earliest)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(labels(&fetch(&world, 1).await), ["A-1"]);
+    world.restart().await;
+    pass(secs(31)).await;
+    assert_eq!(labels(&fetch(&world, 5).await), ["A-1", "A-2"]);
+}
+
+async fn shown(tail: &mut Tail) -> String {
+    match tail.next().await.unwrap() {
+        Tailed::Event(outgoing) => super::sink::label(&outgoing.event),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_shows_what_is_released_and_moves_nothing() {
+    let mut world = world(dense("orders")).await;
+    world.accept([order("A", 1)]).await;
+    world.until_head("A", "1").await;
+    let mut tail = world.engine().tail(&name("sync"), None).await.unwrap();
+    world
+        .accept([order("A", 3), order("A", 2), order("B", 1)])
+        .await;
+    let mut seen = vec![
+        shown(&mut tail).await,
+        shown(&mut tail).await,
+        shown(&mut tail).await,
+    ];
+    seen.sort();
+    assert_eq!(seen, ["A-2", "A-3", "B-1"]);
+    assert!(world.cursor("sync", "A").is_none());
+    world.stop().await;
+    assert_eq!(shown(&mut tail).await, "Closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_resumes_after_the_last_event_it_showed() {
+    let world = world(dense("orders")).await;
+    let receipts = world
+        .accept([order("A", 1), order("A", 2), order("A", 3), order("B", 1)])
+        .await;
+    world.until_head("B", "1").await;
+    let last = &receipts[1].id;
+    let mut tail = world
+        .engine()
+        .tail(&name("sync"), Some(last))
+        .await
+        .unwrap();
+    let mut seen = [shown(&mut tail).await, shown(&mut tail).await];
+    seen.sort();
+    assert_eq!(seen, ["A-3", "B-1"]);
+    world.accept([order("A", 4)]).await;
+    assert_eq!(shown(&mut tail).await, "A-4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_tail_shows_nothing_twice() {
+    let world = world(dense("orders")).await;
+    let receipts = world.accept([order("A", 1)]).await;
+    world.until_head("A", "1").await;
+    pass(secs(5)).await;
+    let gate = world
+        .faults
+        .hold(|op| matches!(op, Op::List(Index::Heads(None))));
+    let sync = name("sync");
+    let starts = world.engine().tail(&sync, Some(&receipts[0].id));
+    let meanwhile = async {
+        gate.until_reached().await;
+        world.accept([order("A", 2)]).await;
+        world.until_head("A", "2").await;
+        gate.open();
+    };
+    let (tail, ()) = futures::join!(starts, meanwhile);
+    let mut tail = tail.unwrap();
+    world.accept([order("A", 3)]).await;
+    assert_eq!(shown(&mut tail).await, "A-2");
+    assert_eq!(shown(&mut tail).await, "A-3");
+}
