@@ -64,7 +64,9 @@ fn check(file: &Path, json: bool) -> Outcome {
 
 fn shown(file: &Path, found: &Diagnostic, kind: &str) -> String {
     let problem = wiring::problem(file, found);
-    let hint = problem.hint.map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
+    let hint = problem
+        .hint
+        .map(|hint| format!("\n  {}: {hint}", paint(CYAN, "hint")));
     format!("{kind}: {}{}", problem.message, hint.unwrap_or_default())
 }
 

@@ -69,17 +69,26 @@ pub(crate) fn problem(file: &Path, found: &Diagnostic) -> Problem {
         0 => file.to_string(),
         line => format!("{file}:{line}:{}", found.column),
     };
-    Problem { message: format!("{place}: {path}{}", found.message), hint: found.hint.clone() }
+    Problem {
+        message: format!("{place}: {path}{}", found.message),
+        hint: found.hint.clone(),
+    }
 }
 
 fn build_problem(error: &BuildError) -> Problem {
     let text = error.to_string();
     let (message, hint) = text.rsplit_once("; ").unwrap_or((&text, ""));
     let hint = match error {
-        BuildError::Secret { reference: SecretRef::AwsSecret(_), .. } => NO_AWS_HERE,
+        BuildError::Secret {
+            reference: SecretRef::AwsSecret(_),
+            ..
+        } => NO_AWS_HERE,
         _ => hint,
     };
-    Problem { message: message.to_owned(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
+    Problem {
+        message: message.to_owned(),
+        hint: (!hint.is_empty()).then(|| hint.to_owned()),
+    }
 }
 
 /// Reads a configuration file.
@@ -164,7 +173,10 @@ impl SecretFlag {
     /// Reads the secret that `--secret` refers to.
     pub(crate) fn read(&self) -> Result<Secret, Failure> {
         let mistake = |text: &str| Failure::from_text(Exit::Usage, &format!("--secret: {text}"));
-        let reference = self.0.parse().map_err(|error: Mistake| mistake(&error.to_string()))?;
+        let reference = self
+            .0
+            .parse()
+            .map_err(|error: Mistake| mistake(&error.to_string()))?;
         secret(&reference)
     }
 }

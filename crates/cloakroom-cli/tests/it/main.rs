@@ -1,5 +1,10 @@
 //! The command as its users meet it: real processes, real HTTP, snapshots of what they read.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it, and says where"
+)]
+
 mod demo;
 mod mistakes;
 mod operate;

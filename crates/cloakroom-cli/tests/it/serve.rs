@@ -1,5 +1,7 @@
 //! The server as a process: what it takes, what it hands on, and how it ends.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::Value;
@@ -242,4 +244,51 @@ fn logs_can_be_json_and_hold_no_payload() {
         messages.iter().any(|message| message == "stopped"),
         "{text}"
     );
+}
+
+/// A webhook whose body the server has begun to read and that is not complete yet.
+fn half_sent(url: &str) -> (TcpStream, &'static [u8]) {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let body = br#"{"data":{"id":"A","n":1}}"#;
+    let length = body.len();
+    let head = format!(
+        "POST /in/open HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut told = [0; 12];
+    stream.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100");
+    stream.write_all(&body[..10]).unwrap();
+    (stream, &body[10..])
+}
+
+const OPEN: &str = "sources: { open: { verify: { scheme: none } } }\n";
+
+#[test]
+fn what_is_under_way_is_finished_before_the_server_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), OPEN, &[]);
+    let (mut stream, rest) = half_sent(&server.url);
+    server.running.signal("TERM");
+    server.running.wait_for("stopping");
+    stream.write_all(rest).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.contains("202 Accepted") && answer.contains("\"accepted\""),
+        "{answer}"
+    );
+    assert_eq!(server.running.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), OPEN, &[]);
+    let (stream, _) = half_sent(&server.url);
+    server.running.signal("INT");
+    server.running.wait_for("stopping");
+    server.running.signal("INT");
+    assert_eq!(server.running.wait().code(), Some(130));
+    drop(stream);
 }

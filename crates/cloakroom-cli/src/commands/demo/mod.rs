@@ -28,18 +28,19 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::check::{Seen, Summary};
 use self::consumer::Consumer;
 use self::gaps::GapWatch;
 use self::provider::{Provider, Source};
-use self::script::Script;
+use self::script::{LARGE, Script};
 use self::view::Happening;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogFormat};
 use crate::output;
-use crate::wiring::{self, Server};
+use crate::wiring::{self, Server, ServerError};
 
 /// How long sending takes at the usual speed.
 const USUAL: Duration = Duration::from_secs(5);
@@ -143,98 +144,115 @@ struct Stage {
     happenings: UnboundedSender<Happening>,
     /// How long to wait for something that must happen.
     patience: Duration,
+    stop: CancellationToken,
+    serving: JoinHandle<Result<(), ServerError>>,
+    consuming: JoinHandle<()>,
+    view: JoinHandle<()>,
 }
 
 async fn perform(args: &Args, data_dir: &Path, json: bool) -> Result<Summary, Failure> {
     let seed = args.seed.unwrap_or_else(|| SystemEntropy.next());
-    let clock = Arc::new(SystemClock::new());
-    let secrets = secrets()?;
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (server_socket, consumer_socket) =
-        (wiring::bind(any_port).await?, wiring::bind(any_port).await?);
-    let server_url = format!("http://{}", local(&server_socket)?);
-    let consumer_url = format!("http://{}/hooks", local(&consumer_socket)?);
-    let config = config(&server_url, &consumer_url, data_dir);
-    let resolve = |reference: &SecretRef| match reference.to_string().as_str() {
-        "env:ADYEN_HMAC_KEY" => Ok(secrets.provider.clone()),
-        "env:CONSUMER_SECRET" => Ok(secrets.consumer.clone()),
-        other => Err(format!("the demo has no secret {other}")),
-    };
-    let server = Server::start(&config, server_socket, &resolve).await?;
-
-    let (happenings, watched) = unbounded_channel();
-    let view = tokio::spawn(view::show(watched, Arc::clone(&clock), json));
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
-    let script = Script::new(args.events, seed);
-    let expected = script.webhooks.clone();
-    let consumer_secret = match args.sabotage {
-        Some(Sabotage::Distrust) => self::secrets()?.consumer,
-        _ => secrets.consumer.clone(),
-    };
-    let consumer = Consumer::new(
-        &consumer_secret,
-        args.sabotage,
-        happenings.clone(),
-        Arc::clone(&clock),
-    )?;
-    let consuming = tokio::spawn(consumer::serve(
-        consumer_socket,
-        Arc::clone(&consumer),
-        stop.clone().cancelled_owned(),
-    ));
-    let source = Source {
-        url: format!("{server_url}/in/transfers"),
-        key: secrets.provider.clone(),
-    };
-    let stage = Stage {
-        provider: Provider::new(
-            script,
-            &source,
-            args.sabotage,
-            Arc::clone(&clock),
-            happenings.clone(),
-        )?,
-        consumer,
-        gaps: GapWatch::start(
-            &server_url,
-            Arc::clone(&clock),
-            happenings.clone(),
-            stop.clone(),
-        )?,
-        clock: Arc::clone(&clock),
-        happenings: happenings.clone(),
-        patience: if args.sabotage.is_some() {
-            PATIENCE / 10
-        } else {
-            PATIENCE
-        },
-    };
+    let script = Script::new(args.events, seed, LARGE);
+    let sent = script.webhooks.clone();
+    let stage = Stage::set(args, script, data_dir, json).await?;
+    let clock = Arc::clone(&stage.clock);
     let start = clock.now();
     stage.play(USUAL.div_f64(args.speed)).await;
     let took = clock.now().since(start);
-    stop.cancel();
-    let ended = |what: &str, error: tokio::task::JoinError| {
-        Failure::new(Exit::Failure, format!("{what} ended: {error}"))
-    };
-    serving
-        .await
-        .map_err(|error| ended("the server", error))??;
-    consuming
-        .await
-        .map_err(|error| ended("the consumer", error))?;
-    let seen = Seen {
-        answers: stage.provider.answers(),
-        deliveries: stage.consumer.deliveries(),
-        gaps: stage.gaps.finish().await,
-    };
-    // The view ends when nobody can tell it anything any more.
-    let _ = happenings.send(Happening::End);
-    view.await.map_err(|error| ended("the view", error))?;
-    Ok(Summary::of(&expected, &seen, seed, took))
+    Ok(Summary::of(&sent, &stage.strike().await?, seed, took))
 }
 
 impl Stage {
+    /// Starts the server and the consumer, and everything that watches.
+    async fn set(
+        args: &Args,
+        script: Script,
+        data_dir: &Path,
+        json: bool,
+    ) -> Result<Self, Failure> {
+        let clock = Arc::new(SystemClock::new());
+        let secrets = secrets()?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server_socket = wiring::bind(any_port).await?;
+        let consumer_socket = wiring::bind(any_port).await?;
+        let server_url = format!("http://{}", local(&server_socket)?);
+        let consumer_url = format!("http://{}/hooks", local(&consumer_socket)?);
+        let config = config(&server_url, &consumer_url, data_dir);
+        let resolve = |reference: &SecretRef| match reference.to_string().as_str() {
+            "env:ADYEN_HMAC_KEY" => Ok(secrets.provider.clone()),
+            "env:CONSUMER_SECRET" => Ok(secrets.consumer.clone()),
+            other => Err(format!("the demo has no secret {other}")),
+        };
+        let server = Server::start(&config, server_socket, &resolve).await?;
+
+        let (happenings, watched) = unbounded_channel();
+        let consumer_secret = match args.sabotage {
+            Some(Sabotage::Distrust) => self::secrets()?.consumer,
+            _ => secrets.consumer.clone(),
+        };
+        let stop = CancellationToken::new();
+        let stopped = || stop.clone().cancelled_owned();
+        let source = Source {
+            url: format!("{server_url}/in/transfers"),
+            key: secrets.provider.clone(),
+        };
+        let consumer = Consumer::new(
+            &consumer_secret,
+            args.sabotage,
+            happenings.clone(),
+            Arc::clone(&clock),
+        )?;
+        Ok(Self {
+            provider: Provider::new(
+                script,
+                &source,
+                args.sabotage,
+                Arc::clone(&clock),
+                happenings.clone(),
+            )?,
+            gaps: GapWatch::start(
+                &server_url,
+                Arc::clone(&clock),
+                happenings.clone(),
+                stop.clone(),
+            )?,
+            view: tokio::spawn(view::show(watched, Arc::clone(&clock), json)),
+            serving: tokio::spawn(server.run(stopped())),
+            consuming: tokio::spawn(consumer::serve(
+                consumer_socket,
+                Arc::clone(&consumer),
+                stopped(),
+            )),
+            patience: if args.sabotage.is_some() {
+                PATIENCE / 10
+            } else {
+                PATIENCE
+            },
+            consumer,
+            clock,
+            happenings,
+            stop,
+        })
+    }
+
+    /// Stops everything, and tells what was seen.
+    async fn strike(self) -> Result<Seen, Failure> {
+        let ended = |what: &'static str| {
+            move |error: JoinError| Failure::new(Exit::Failure, format!("{what} ended: {error}"))
+        };
+        self.stop.cancel();
+        self.serving.await.map_err(ended("the server"))??;
+        self.consuming.await.map_err(ended("the consumer"))?;
+        let seen = Seen {
+            answers: self.provider.answers(),
+            deliveries: self.consumer.deliveries(),
+            gaps: self.gaps.finish().await,
+        };
+        let _ = self.happenings.send(Happening::End);
+        self.view.await.map_err(ended("the view"))?;
+        Ok(seen)
+    }
+
     /// Sends everything but one event, waits until the gap it leaves is seen, and sends it.
     async fn play(&self, pace: Duration) {
         self.provider.send_most(pace).await;
