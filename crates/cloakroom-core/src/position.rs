@@ -65,6 +65,19 @@ impl Position {
         (count < 100_000_000).then(|| Self(format!("{place}+{count:08}").into()))
     }
 
+    /// A bound directly below this position: above every position that is below it. Only ever compared, never given to
+    /// an event; a cursor that is moved back to send this position again stands there.
+    pub fn just_below(&self) -> Self {
+        let (last, rest) = self
+            .0
+            .as_bytes()
+            .split_last()
+            .expect("a position is never empty");
+        let rest = std::str::from_utf8(rest).expect("a position is ASCII");
+        // No position holds a character above `f`, so nothing fits between this bound and the position.
+        Self(format!("{rest}{}~", char::from(last - 1)).into())
+    }
+
     /// Reads a position a user sent back. `None` when no stream can hold it.
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.');
@@ -262,6 +275,25 @@ mod tests {
         );
         assert_eq!(Sequence::parse("1.0").unwrap().as_whole(), Some(1));
         assert_eq!(Sequence::parse("1.5").unwrap().as_whole(), None);
+    }
+
+    #[test]
+    fn nothing_stands_between_a_position_and_the_bound_below_it() {
+        let seven = Position::dense(7);
+        let late = Position::after_head(Some(&Position::dense(6))).unwrap();
+        check_order(&[
+            Position::dense(6),
+            late.clone(),
+            seven.just_below(),
+            seven.clone(),
+        ]);
+        check_order(&[Position::dense(6), late.just_below(), late]);
+        check_order(&[
+            Position::dense(9),
+            Position::dense(10).just_below(),
+            Position::dense(10),
+        ]);
+        check_order(&[sparse("5"), sparse("5.1").just_below(), sparse("5.1")]);
     }
 
     proptest! {

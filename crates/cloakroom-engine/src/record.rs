@@ -133,6 +133,8 @@ pub struct Cursor {
     pub acknowledged: Vec<Position>,
     /// Who may move it.
     pub lease: Option<Lease>,
+    /// After a replay: deliver what was recorded from here on, whatever the subscription's own `since`.
+    pub since: Option<Timestamp>,
     /// Rises with every act of an operator (replay, retry, skip, redrive): what was begun before is void.
     pub epoch: u64,
     /// Dead letters to be sent once more, in order, before anything above the watermark.
@@ -174,6 +176,8 @@ pub struct Lease {
     pub owner: String,
     /// Until when.
     pub until: Timestamp,
+    /// For a pulled batch: the last position it handed out.
+    pub through: Option<Position>,
 }
 
 /// What a cursor jumped over in a version stream when it moved to `to`: everything above `after` and below `to`.

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Cloakroom over HTTP.
+
+pub mod sink;

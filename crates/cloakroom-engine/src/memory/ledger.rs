@@ -187,10 +187,10 @@ impl Ledger for MemoryLedger {
         for (index, write) in writes.iter().enumerate() {
             let stored = records.get(&sort_key(&write.key()));
             if !check(write, stored) {
-                return Err(TransactError::Conflict(Conflict {
+                return Err(TransactError::Conflict(Box::new(Conflict {
                     write: index,
                     stored: stored.cloned(),
-                }));
+                })));
             }
         }
         for write in writes {

@@ -57,10 +57,6 @@ pub trait Ledger: Send + Sync + 'static {
 
 /// A conditional write.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "writes are built once and moved a few times, and nearly all hold a record"
-)]
 pub enum Write {
     /// Writes a record on condition that there is none under its key.
     Create(Record),
@@ -155,7 +151,7 @@ pub enum LedgerError {
 pub enum TransactError {
     /// A condition did not hold. Nothing was written.
     #[error("write {} of the transaction met another record", .0.write)]
-    Conflict(Conflict),
+    Conflict(Box<Conflict>),
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

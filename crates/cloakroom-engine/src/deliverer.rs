@@ -1,0 +1,519 @@
+//! The deliverer: sends the events of one (subscription, stream) in order, and moves its cursor.
+
+use std::time::Duration;
+
+use cloakroom_core::event::Event;
+use cloakroom_core::id::StreamId;
+use cloakroom_core::position::Position;
+use cloakroom_core::time::Timestamp;
+use metrics::{counter, histogram};
+
+use crate::catalog::{Exhausted, Route};
+use crate::feed::Step;
+use crate::ports::{Outcome, Outgoing, Sink, TransactError, Write};
+use crate::record::{Cursor, CursorState, DeadLetter, Key, Lease, Passed, Record};
+use crate::shared::{Active, Due, Shared, StoreError};
+use crate::state::StateChange;
+
+/// How many events are read at a time.
+const PAGE: usize = 64;
+/// A cursor is written at the latest after this many settled events …
+const UNSAVED_MAX: usize = 64;
+/// … or after this time: how far back a consumer may be taken by a crash.
+const UNSAVED_FOR: Duration = Duration::from_millis(200);
+/// How long a lease on a shared ledger lasts beyond the longest send.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+
+/// Why a drain ended before everything was settled.
+enum Stop {
+    /// Somebody else moved the cursor, or the process is stopping: look again, or leave it to the next run.
+    Superseded,
+    /// It waits: for a retry, for an operator, for a lease.
+    Waiting,
+}
+
+/// One pass over one stream.
+struct Drain<'a> {
+    shared: &'a Shared,
+    active: &'a Active,
+    sink: &'a dyn Sink,
+    cursor: Cursor,
+    /// Settled since the cursor was last written.
+    unsaved: usize,
+    saved_at: Timestamp,
+    changes: Vec<StateChange>,
+    /// Records that go with the next cursor move.
+    with_move: Vec<Write>,
+}
+
+impl Shared {
+    /// Sends everything of `stream` that is released and not settled. Sets a timer when there is something to wait for.
+    pub(crate) async fn deliver(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        let Route::Push(sink) = &active.config.route else {
+            return Ok(());
+        };
+        loop {
+            let Some(head) = self.released_up_to(stream).await? else {
+                return Ok(());
+            };
+            let cursor = self.cursor(active, stream).await?;
+            let settled = cursor
+                .position
+                .as_ref()
+                .is_some_and(|position| *position >= head);
+            if !active.is_enabled()
+                || (settled && cursor.redrive.is_empty())
+                || !self.may_send(active, &cursor)
+            {
+                return Ok(());
+            }
+            let mut drain = Drain {
+                shared: self,
+                active,
+                sink: sink.as_ref(),
+                cursor,
+                unsaved: 0,
+                saved_at: self.clock.now(),
+                changes: Vec::new(),
+                with_move: Vec::new(),
+            };
+            match drain.run(&head).await? {
+                Err(Stop::Waiting) => return Ok(()),
+                _ if self.stop.is_cancelled() => return Ok(()),
+                // Everything up to this head is settled, or the cursor was moved by somebody else: look again.
+                Ok(()) | Err(Stop::Superseded) => {}
+            }
+        }
+    }
+
+    /// Whether the cursor's state lets anything be sent now; otherwise a timer is set for when it may.
+    fn may_send(&self, active: &Active, cursor: &Cursor) -> bool {
+        let now = self.clock.now();
+        let wait_until = match &cursor.state {
+            CursorState::Parked { .. } => return false,
+            CursorState::Retrying { retry_at, .. } if now < *retry_at => Some(*retry_at),
+            _ => self.foreign_lease(cursor, now),
+        };
+        if let Some(at) = wait_until {
+            self.timers.set(
+                at,
+                Due::Deliver(active.config.name.clone(), cursor.stream.clone()),
+            );
+        }
+        wait_until.is_none()
+    }
+
+    /// Until when somebody else may move this cursor. An exclusive ledger knows no others: its lock is the lease.
+    fn foreign_lease(&self, cursor: &Cursor, now: Timestamp) -> Option<Timestamp> {
+        let lease = cursor
+            .lease
+            .as_ref()
+            .filter(|_| !self.ledger.is_exclusive())?;
+        (lease.owner != self.owner && now < lease.until).then_some(lease.until)
+    }
+}
+
+impl Drain<'_> {
+    async fn run(&mut self, head: &Position) -> Result<Result<(), Stop>, StoreError> {
+        if let Err(stop) = self.redrive().await? {
+            return Ok(Err(stop));
+        }
+        loop {
+            let after = self.cursor.position.clone();
+            let steps = self
+                .shared
+                .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
+                .await?;
+            if steps.is_empty() {
+                return self.save_rest().await;
+            }
+            let mut steps = steps.into_iter().peekable();
+            while let Some(step) = steps.next() {
+                let mut batch = Vec::new();
+                match step {
+                    Step::Pass(position) => self.settle(position, 1),
+                    Step::Offer { event, jumped } => {
+                        self.note_jump(&event, jumped).await?;
+                        batch.push(*event);
+                        while batch.len() < self.sink.batch_max()
+                            && let Some(Step::Offer { event, .. }) =
+                                steps.next_if(|s| matches!(s, Step::Offer { .. }))
+                        {
+                            batch.push(*event);
+                        }
+                    }
+                }
+                if !batch.is_empty()
+                    && let Err(stop) = self.offer(batch).await?
+                {
+                    return Ok(Err(stop));
+                }
+                if self.is_save_due()
+                    && let Err(stop) = self.save().await?
+                {
+                    return Ok(Err(stop));
+                }
+                if self.shared.stop.is_cancelled() {
+                    return self.save_rest().await.map(|_| Err(Stop::Superseded));
+                }
+            }
+        }
+    }
+
+    /// Sends the dead letters an operator wants sent once more, before anything new.
+    async fn redrive(&mut self) -> Result<Result<(), Stop>, StoreError> {
+        while let Some(position) = self.cursor.redrive.first().cloned() {
+            let key = Key::Event(self.cursor.stream.clone(), position.clone());
+            if let Some(Record::Event(event)) = self.shared.ledger.get(&key).await? {
+                let attempts = self.attempts();
+                match self
+                    .send(std::slice::from_ref(&event), attempts + 1)
+                    .await?
+                {
+                    Ok(Outcome::Delivered) => self.succeeded(&[event], attempts + 1).await?,
+                    Ok(Outcome::Gone { reason }) => return self.gone(reason).await,
+                    Ok(Outcome::Failed {
+                        reason,
+                        retry_after,
+                    }) => {
+                        let Some(wait) = self.next_wait(attempts + 1, retry_after) else {
+                            self.cursor.redrive.remove(0);
+                            self.bury(&event, attempts + 1, reason).await?;
+                            match self.save().await? {
+                                Ok(()) => continue,
+                                Err(stop) => return Ok(Err(stop)),
+                            }
+                        };
+                        return self.retry_later(&event, attempts + 1, reason, wait).await;
+                    }
+                    Err(stop) => return Ok(Err(stop)),
+                }
+            }
+            self.cursor.redrive.remove(0);
+            self.cursor.state = CursorState::Active;
+            if let Err(stop) = self.save().await? {
+                return Ok(Err(stop));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends a batch (nearly always one event) and records what came of it.
+    async fn offer(&mut self, batch: Vec<Event>) -> Result<Result<(), Stop>, StoreError> {
+        let attempt = self.attempts() + 1;
+        let outcome = match self.send(&batch, attempt).await? {
+            Ok(outcome) => outcome,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        match outcome {
+            Outcome::Delivered => {
+                let last = batch
+                    .last()
+                    .expect("a batch is never empty")
+                    .position
+                    .clone();
+                self.succeeded(&batch, attempt).await?;
+                self.settle(last, batch.len());
+                Ok(Ok(()))
+            }
+            Outcome::Gone { reason } => self.gone(reason).await,
+            Outcome::Failed {
+                reason,
+                retry_after,
+            } => {
+                let first = &batch[0];
+                self.failed(first, attempt, &reason);
+                match self.next_wait(attempt, retry_after) {
+                    Some(wait) => self.retry_later(first, attempt, reason, wait).await,
+                    None => self.exhausted(first, attempt, reason).await,
+                }
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        batch: &[Event],
+        attempt: u32,
+    ) -> Result<Result<Outcome, Stop>, StoreError> {
+        if let Err(stop) = self.hold_lease().await? {
+            return Ok(Err(stop));
+        }
+        let mut outgoing = Vec::with_capacity(batch.len());
+        for event in batch {
+            outgoing.push(Outgoing {
+                inline: self.shared.inline(event).await?,
+                dataref: self.shared.links.link(event, self.shared.clock.now()),
+                event: event.clone(),
+                attempt,
+                epoch: self.cursor.epoch,
+            });
+        }
+        Ok(Ok(self.sink.send(&outgoing).await))
+    }
+
+    /// On a shared ledger: makes sure that nobody else moves this cursor until the send is over.
+    async fn hold_lease(&mut self) -> Result<Result<(), Stop>, StoreError> {
+        if self.shared.ledger.is_exclusive() {
+            return Ok(Ok(()));
+        }
+        let now = self.shared.clock.now();
+        let enough = now.after(self.sink.timeout()).after(LEASE_MARGIN / 2);
+        if self
+            .cursor
+            .lease
+            .as_ref()
+            .is_some_and(|l| l.owner == self.shared.owner && l.until > enough)
+        {
+            return Ok(Ok(()));
+        }
+        let until = now.after(self.sink.timeout()).after(LEASE_MARGIN);
+        self.cursor.lease = Some(Lease {
+            owner: self.shared.owner.clone(),
+            until,
+            through: None,
+        });
+        self.save().await
+    }
+
+    fn attempts(&self) -> u32 {
+        match self.cursor.state {
+            CursorState::Retrying { attempts, .. } => attempts,
+            CursorState::Active | CursorState::Parked { .. } => 0,
+        }
+    }
+
+    fn settle(&mut self, position: Position, events: usize) {
+        self.cursor.position = Some(position);
+        self.cursor.state = CursorState::Active;
+        self.unsaved += events;
+    }
+
+    async fn note_jump(&mut self, event: &Event, jumped: bool) -> Result<(), StoreError> {
+        if jumped {
+            let passed = Record::Passed(Passed {
+                subscription: self.active.config.name.clone(),
+                stream: self.cursor.stream.clone(),
+                after: self.cursor.position.clone(),
+                to: event.position.clone(),
+            });
+            self.with_move.push(self.shared.upsert(passed).await?);
+        }
+        Ok(())
+    }
+
+    async fn succeeded(&mut self, batch: &[Event], attempts: u32) -> Result<(), StoreError> {
+        let name = &self.active.config.name;
+        counter!("cloakroom_deliveries_total", "subscription" => name.to_string(), "outcome" => "delivered")
+            .increment(batch.len() as u64);
+        let now = self.shared.clock.now();
+        for event in batch {
+            histogram!("cloakroom_delivery_delay_seconds")
+                .record(now.since(event.recorded).as_secs_f64());
+        }
+        if self.tells_state() {
+            self.changes
+                .extend(batch.last().map(|event| StateChange::Succeeded {
+                    subscription: name.clone(),
+                    event: event.id.clone(),
+                    stream: event.stream.clone(),
+                    attempts,
+                }));
+        }
+        if self.cursor.epoch > 0 {
+            self.unbury(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// After a replay: what is delivered after all is a dead letter no more.
+    async fn unbury(&mut self, batch: &[Event]) -> Result<(), StoreError> {
+        for event in batch {
+            let name = self.active.config.name.clone();
+            let key = Key::DeadLetter(name, event.stream.clone(), event.position.clone());
+            if self.shared.ledger.get(&key).await?.is_some() {
+                self.with_move.push(Write::Delete {
+                    key,
+                    revision: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, event: &Event, attempts: u32, reason: &str) {
+        let name = &self.active.config.name;
+        tracing::info!(subscription = %name, event_id = %event.id, stream = %event.stream, attempts, reason, "a delivery failed");
+        counter!("cloakroom_deliveries_total", "subscription" => name.to_string(), "outcome" => "failed").increment(1);
+    }
+
+    fn tells_state(&self) -> bool {
+        self.shared.catalog.has_state_subscribers() && !self.active.config.listens_to_state()
+    }
+
+    fn next_wait(&self, failed: u32, retry_after: Option<Duration>) -> Option<Duration> {
+        self.active
+            .config
+            .retry
+            .wait_after(failed, retry_after, self.shared.entropy.next())
+    }
+
+    async fn retry_later(
+        &mut self,
+        event: &Event,
+        attempts: u32,
+        reason: String,
+        wait: Duration,
+    ) -> Result<Result<(), Stop>, StoreError> {
+        let retry_at = self.shared.clock.now().after(wait);
+        if self.tells_state() {
+            self.changes.push(StateChange::Failed {
+                subscription: self.active.config.name.clone(),
+                event: event.id.clone(),
+                stream: event.stream.clone(),
+                attempts,
+                reason: reason.clone(),
+            });
+        }
+        self.cursor.state = CursorState::Retrying {
+            attempts,
+            retry_at,
+            reason,
+        };
+        if let Err(stop) = self.save().await? {
+            return Ok(Err(stop));
+        }
+        let due = Due::Deliver(self.active.config.name.clone(), self.cursor.stream.clone());
+        self.shared.timers.set(retry_at, due);
+        Ok(Err(Stop::Waiting))
+    }
+
+    /// Every try is spent: park, or pass the event over, on record and in one transaction with the cursor's move.
+    async fn exhausted(
+        &mut self,
+        event: &Event,
+        attempts: u32,
+        reason: String,
+    ) -> Result<Result<(), Stop>, StoreError> {
+        match self.active.config.exhausted {
+            Exhausted::Park => {
+                self.aborted(event, attempts, &reason);
+                let since = self.shared.clock.now();
+                self.cursor.state = CursorState::Parked {
+                    attempts,
+                    since,
+                    reason,
+                };
+                Ok(self.save().await?.and(Err(Stop::Waiting)))
+            }
+            Exhausted::DeadLetter => {
+                self.bury(event, attempts, reason).await?;
+                self.settle(event.position.clone(), 1);
+                self.save().await
+            }
+        }
+    }
+
+    async fn bury(
+        &mut self,
+        event: &Event,
+        attempts: u32,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        self.aborted(event, attempts, &reason);
+        self.cursor.state = CursorState::Active;
+        let dead_letter = Record::DeadLetter(DeadLetter {
+            subscription: self.active.config.name.clone(),
+            stream: event.stream.clone(),
+            position: event.position.clone(),
+            id: event.id.clone(),
+            since: self.shared.clock.now(),
+            attempts,
+            reason,
+            revision: 0,
+        });
+        self.with_move.push(self.shared.upsert(dead_letter).await?);
+        Ok(())
+    }
+
+    fn aborted(&mut self, event: &Event, attempts: u32, reason: &str) {
+        let subscription = self.active.config.name.clone();
+        tracing::warn!(%subscription, event_id = %event.id, stream = %event.stream, attempts, reason, "gave up on a delivery");
+        counter!("cloakroom_deliveries_total", "subscription" => subscription.to_string(), "outcome" => "aborted").increment(1);
+        if self.tells_state() {
+            let (event, stream) = (event.id.clone(), event.stream.clone());
+            self.changes.push(StateChange::Aborted {
+                subscription,
+                event,
+                stream,
+                attempts,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// The consumer wants nothing any more: nothing is sent to it until an operator enables it again.
+    async fn gone(&mut self, reason: String) -> Result<Result<(), Stop>, StoreError> {
+        let saved = self.save().await?;
+        self.shared.disable(self.active, reason).await?;
+        Ok(saved.and(Err(Stop::Waiting)))
+    }
+
+    fn is_save_due(&self) -> bool {
+        let late = || self.shared.clock.now().since(self.saved_at) >= UNSAVED_FOR;
+        self.unsaved >= UNSAVED_MAX
+            || !self.with_move.is_empty()
+            || !self.changes.is_empty()
+            || (self.unsaved > 0 && late())
+    }
+
+    /// Writes what is settled, and gives the lease back.
+    async fn save_rest(&mut self) -> Result<Result<(), Stop>, StoreError> {
+        let leased = self.cursor.lease.take().is_some();
+        if self.unsaved > 0 || leased {
+            self.save().await
+        } else {
+            Ok(Ok(()))
+        }
+    }
+
+    /// Writes the cursor with everything that belongs to its move, on condition that nobody else wrote it.
+    async fn save(&mut self) -> Result<Result<(), Stop>, StoreError> {
+        let before = self.cursor.revision;
+        let after = Cursor {
+            revision: before + 1,
+            ..self.cursor.clone()
+        };
+        loop {
+            let mut writes = vec![match before {
+                0 => Write::Create(Record::Cursor(after.clone())),
+                revision => Write::Replace {
+                    record: Record::Cursor(after.clone()),
+                    revision,
+                },
+            }];
+            writes.extend(self.with_move.iter().cloned());
+            let own = writes.len();
+            writes.extend(self.shared.state_writes(&self.changes).await?);
+            match self.shared.ledger.transact(writes).await {
+                Ok(()) => break,
+                // A state change met a newer head: the next round gives it a newer position.
+                Err(TransactError::Conflict(conflict)) if conflict.write >= own => {}
+                Err(TransactError::Conflict(_)) => return Ok(Err(Stop::Superseded)),
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        self.shared.ring_state(&self.changes);
+        self.shared.settled.moved(&self.cursor.stream);
+        self.cursor = after;
+        self.unsaved = 0;
+        self.saved_at = self.shared.clock.now();
+        self.changes.clear();
+        self.with_move.clear();
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,554 @@
+//! What operators do: replay, retry, skip, redrive, release, discard, disable.
+//!
+//! Each is one transaction that raises the cursor's epoch, so that whatever a deliverer had begun before is void.
+
+use cloakroom_core::event::Event;
+use cloakroom_core::head::{Gap, Head};
+use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
+use cloakroom_core::ordering::{Placement, Reason};
+use cloakroom_core::position::{Position, Sequence};
+use cloakroom_core::time::Timestamp;
+
+use crate::append::Draft;
+use crate::ports::{Index, LedgerError, TransactError, Write};
+use crate::record::{
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution,
+};
+use crate::shared::{Active, Shared, StoreError};
+
+/// How many records are read at a time.
+const PAGE: usize = 500;
+
+/// Where a replay starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// As far back as events are kept.
+    Earliest,
+    /// With the first event that was accepted at or after this moment.
+    Time(Timestamp),
+    /// With this position.
+    Position(Position),
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OperateError {
+    /// What it was about does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// It is not in a state in which that can be done.
+    #[error("{0}")]
+    NotPossible(String),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<LedgerError> for OperateError {
+    fn from(error: LedgerError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Shared {
+    /// Moves cursors back; the number of streams that will be sent again from an earlier position.
+    pub(crate) async fn replay(
+        &self,
+        active: &Active,
+        stream: Option<&StreamId>,
+        from: &ReplayFrom,
+    ) -> Result<usize, OperateError> {
+        if let Some(stream) = stream {
+            if self.ledger.get(&Key::Head(stream.clone())).await?.is_none() {
+                return Err(OperateError::NotFound(format!(
+                    "there is no stream {stream}"
+                )));
+            }
+            return Ok(usize::from(self.replay_stream(active, stream, from).await?));
+        }
+        if matches!(from, ReplayFrom::Position(_)) {
+            let text = "a position belongs to one stream: name the stream, or replay from a time or `earliest`";
+            return Err(OperateError::NotPossible(text.to_owned()));
+        }
+        let (mut replayed, mut cursor) = (0, None);
+        loop {
+            let page = self
+                .ledger
+                .list(&Index::Heads(None), cursor.as_deref(), PAGE)
+                .await?;
+            for record in page.records {
+                if let Record::Head(head) = record
+                    && active.config.listens_to(&head.stream)
+                    && self.replay_stream(active, &head.stream, from).await?
+                {
+                    replayed += 1;
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(replayed);
+            }
+        }
+    }
+
+    async fn replay_stream(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+        from: &ReplayFrom,
+    ) -> Result<bool, OperateError> {
+        let target = match from {
+            ReplayFrom::Earliest => None,
+            ReplayFrom::Position(position) => Some(position.just_below()),
+            ReplayFrom::Time(time) => match self.first_since(stream, *time).await? {
+                Some(first) => Some(first.position.just_below()),
+                None => return Ok(false),
+            },
+        };
+        let since = match from {
+            ReplayFrom::Time(time) => *time,
+            ReplayFrom::Earliest | ReplayFrom::Position(_) => Timestamp::from_micros(i64::MIN),
+        };
+        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+            let back = match (&cursor.position, &target) {
+                (Some(now), Some(target)) => target < now,
+                (Some(_), None) => true,
+                // Nothing was settled yet, but what came before the subscription is wanted now.
+                (None, _) => since < cursor.since.unwrap_or_else(|| active.since()),
+            };
+            if back {
+                cursor.position.clone_from(&target);
+                cursor.since = Some(since.min(cursor.since.unwrap_or(since)));
+                cursor.state = CursorState::Active;
+                cursor.acknowledged.clear();
+                cursor.lease = None;
+            }
+            Ok(back.then(Vec::new))
+        })
+        .await
+    }
+
+    async fn first_since(
+        &self,
+        stream: &StreamId,
+        time: Timestamp,
+    ) -> Result<Option<Event>, LedgerError> {
+        let mut after = None;
+        loop {
+            let page = self
+                .ledger
+                .events(stream, after.as_ref(), None, PAGE)
+                .await?;
+            let last = page.last().map(|event| event.position.clone());
+            let full = page.len() == PAGE;
+            if let Some(first) = page.into_iter().find(|event| event.recorded >= time) {
+                return Ok(Some(first));
+            }
+            if !full {
+                return Ok(None);
+            }
+            after = last;
+        }
+    }
+
+    /// Tries a parked (or waiting) stream again at once, with all its tries.
+    pub(crate) async fn retry(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<(), OperateError> {
+        self.require_halted(active, stream).await?;
+        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+            cursor.state = CursorState::Active;
+            Ok(Some(Vec::new()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Passes the event that a parked (or waiting) stream stopped at over, on record; the event's id.
+    pub(crate) async fn skip(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<EventId, OperateError> {
+        self.require_halted(active, stream).await?;
+        let mut skipped = None;
+        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+            let Some(event) = self.next_offer(active, cursor).await? else {
+                return Err(OperateError::NotPossible(format!(
+                    "{stream} waits at no event"
+                )));
+            };
+            let reason = match &cursor.state {
+                CursorState::Parked { reason, .. } | CursorState::Retrying { reason, .. } => {
+                    format!("skipped by an operator; the last try failed: {reason}")
+                }
+                CursorState::Active => "skipped by an operator".to_owned(),
+            };
+            let dead_letter = DeadLetter {
+                subscription: active.config.name.clone(),
+                stream: stream.clone(),
+                position: event.position.clone(),
+                id: event.id.clone(),
+                since: self.clock.now(),
+                attempts: attempts(&cursor.state),
+                reason,
+                revision: 0,
+            };
+            cursor.position = Some(event.position.clone());
+            cursor.state = CursorState::Active;
+            skipped = Some(event.id);
+            Ok(Some(vec![
+                self.upsert(Record::DeadLetter(dead_letter)).await?,
+            ]))
+        })
+        .await?;
+        skipped.ok_or_else(|| OperateError::NotPossible(format!("{stream} waits at no event")))
+    }
+
+    async fn require_halted(&self, active: &Active, stream: &StreamId) -> Result<(), OperateError> {
+        let cursor = self.cursor(active, stream).await?;
+        let name = &active.config.name;
+        match cursor.state {
+            CursorState::Active if cursor.revision == 0 => Err(OperateError::NotFound(format!(
+                "subscription {name} has not begun a stream {stream}"
+            ))),
+            CursorState::Active => Err(OperateError::NotPossible(format!(
+                "{stream} is neither parked nor waiting for a retry at {name}"
+            ))),
+            CursorState::Retrying { .. } | CursorState::Parked { .. } => Ok(()),
+        }
+    }
+
+    /// Sends a dead letter once more, before anything new in its stream.
+    pub(crate) async fn redrive(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+        position: &Position,
+    ) -> Result<(), OperateError> {
+        let key = Key::DeadLetter(active.config.name.clone(), stream.clone(), position.clone());
+        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+            let Some(record) = self.ledger.get(&key).await? else {
+                let text = format!(
+                    "subscription {} has no such dead letter",
+                    active.config.name
+                );
+                return Err(OperateError::NotFound(text));
+            };
+            cursor.redrive.push(position.clone());
+            cursor.redrive.sort();
+            cursor.redrive.dedup();
+            Ok(Some(vec![Write::Delete {
+                key: key.clone(),
+                revision: Some(record.revision()),
+            }]))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Changes a cursor by compare-and-set, as often as it takes, and rings for it. `change` returns the writes that go
+    /// with it, or `None` to leave everything as it is.
+    async fn change_cursor(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+        mut change: impl AsyncFnMut(&mut Cursor) -> Result<Option<Vec<Write>>, OperateError>,
+    ) -> Result<bool, OperateError> {
+        loop {
+            let before = self.cursor(active, stream).await?;
+            let mut after = before.clone();
+            let Some(with) = change(&mut after).await? else {
+                return Ok(false);
+            };
+            after.epoch += 1;
+            if self.store(&before, after, with).await? {
+                self.ring(active, stream.clone());
+                self.settled.moved(stream);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Starts to pass a gap over at once, whatever the policy says.
+    pub(crate) async fn skip_gap(&self, stream: &StreamId) -> Result<(u64, u64), OperateError> {
+        loop {
+            let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await?
+            else {
+                return Err(OperateError::NotFound(format!(
+                    "there is no stream {stream}"
+                )));
+            };
+            let Some(gap) = before.head.gap.clone() else {
+                return Err(OperateError::NotPossible(format!(
+                    "{stream} waits at no gap"
+                )));
+            };
+            let range = (gap.from, gap.to);
+            let gap = Gap {
+                skipping_from: Some(gap.skipping_from.unwrap_or(gap.from)),
+                ..gap
+            };
+            let revision = before.revision;
+            let head = Head {
+                gap: Some(gap),
+                wake_at: None,
+                ..before.head.clone()
+            };
+            let record = Record::Head(HeadRecord {
+                head,
+                revision: revision + 1,
+                ..before
+            });
+            match self
+                .ledger
+                .transact(vec![Write::Replace { record, revision }])
+                .await
+            {
+                Ok(()) => {
+                    self.resequence.ring(stream.clone());
+                    return Ok(range);
+                }
+                Err(TransactError::Conflict(_)) => {}
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Makes a quarantined webhook an event, with the key and sequence it came with or with better ones.
+    pub(crate) async fn release(
+        &self,
+        id: &EventId,
+        key: Option<StreamKey>,
+        sequence: Option<String>,
+    ) -> Result<(StreamId, Position), OperateError> {
+        loop {
+            let before = self.unresolved(id).await?;
+            let name = before.source.as_str();
+            let source = self.catalog.source(name).ok_or_else(|| {
+                OperateError::NotPossible(format!("source {name} is not configured any more"))
+            })?;
+            let stream = match (&key, &before.stream) {
+                (Some(key), _) => StreamId {
+                    source: source.stream_source(),
+                    key: key.clone(),
+                },
+                (None, Some(stream)) => stream.clone(),
+                (None, None) => {
+                    return Err(OperateError::NotPossible(
+                        "it has no key: give one to release it".into(),
+                    ));
+                }
+            };
+            let text = sequence.clone().or_else(|| before.sequence.clone());
+            let parsed = text.as_deref().and_then(Sequence::parse);
+            let head = self.appender.head(&stream, &source.rule).await?;
+            let placement = source.rule.place(
+                &head.head,
+                parsed.as_ref(),
+                &before.identity,
+                self.clock.now(),
+            );
+            let own_place = match placement {
+                Placement::At { position, .. } if !head.head.covers(&position) => Some(position),
+                Placement::Quarantine(Reason::MissingSequence | Reason::BadSequence) => {
+                    return Err(OperateError::NotPossible(
+                        "it has no usable sequence: give one to release it".into(),
+                    ));
+                }
+                // What comes too late or into conflict is released after what was sent already.
+                _ => None,
+            };
+            if let Some(released) = self
+                .place_released(&before, &stream, own_place, &head, text)
+                .await?
+            {
+                self.resequence.ring(stream);
+                return Ok(released);
+            }
+        }
+    }
+
+    async fn place_released(
+        &self,
+        before: &Quarantined,
+        stream: &StreamId,
+        own_place: Option<Position>,
+        head: &HeadRecord,
+        sequence: Option<String>,
+    ) -> Result<Option<(StreamId, Position)>, OperateError> {
+        let late = Position::after_head(head.head.position.as_ref());
+        let places = own_place
+            .into_iter()
+            .chain(std::iter::successors(late, |last| {
+                Position::after_head(Some(last))
+            }));
+        for position in places {
+            let is_late = position
+                .is_late()
+                .then(|| sequence.clone().unwrap_or_default());
+            let mut event = draft_of(before).event(stream.clone(), position.clone(), is_late);
+            event.id = before.id.clone();
+            let released = Resolution::Released {
+                stream: stream.clone(),
+                position: position.clone(),
+            };
+            let writes = vec![
+                Write::Create(Record::Event(event)),
+                Write::Admit {
+                    stream: stream.clone(),
+                    position: position.clone(),
+                },
+                resolve(before, released),
+            ];
+            match self.ledger.transact(writes).await {
+                Ok(()) => return Ok(Some((stream.clone(), position))),
+                Err(TransactError::Conflict(conflict)) if conflict.write == 0 => {}
+                Err(TransactError::Conflict(_)) => return Ok(None),
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        Err(OperateError::NotPossible(
+            "no place is left after the head".into(),
+        ))
+    }
+
+    /// Keeps a quarantined webhook for the record only.
+    pub(crate) async fn discard(&self, id: &EventId) -> Result<(), OperateError> {
+        loop {
+            let before = self.unresolved(id).await?;
+            let discarded = Resolution::Discarded {
+                at: self.clock.now(),
+            };
+            match self
+                .ledger
+                .transact(vec![resolve(&before, discarded)])
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(TransactError::Conflict(_)) => {}
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn unresolved(&self, id: &EventId) -> Result<Quarantined, OperateError> {
+        let missing =
+            || OperateError::NotFound(format!("nothing with the id {id} is in quarantine"));
+        let Some(cloakroom_core::id::Place::Quarantine(source)) = id.place() else {
+            return Err(missing());
+        };
+        match self
+            .ledger
+            .get(&Key::Quarantined(source, id.clone()))
+            .await?
+        {
+            Some(Record::Quarantined(record)) => match record.resolution {
+                None => Ok(record),
+                Some(Resolution::Released { .. }) => Err(OperateError::NotPossible(format!(
+                    "{id} was released already"
+                ))),
+                Some(Resolution::Discarded { .. }) => Err(OperateError::NotPossible(format!(
+                    "{id} was discarded already"
+                ))),
+            },
+            _ => Err(missing()),
+        }
+    }
+
+    /// Switches a subscription off until [`Shared::enable`].
+    pub(crate) async fn disable(&self, active: &Active, reason: String) -> Result<(), StoreError> {
+        tracing::warn!(subscription = %active.config.name, reason, "the subscription is disabled");
+        self.set_disabled(active, Some(reason)).await
+    }
+
+    /// Switches a subscription on again, and rings for everything that waited.
+    pub(crate) async fn enable(&self, active: &Active) -> Result<(), StoreError> {
+        self.set_disabled(active, None).await?;
+        let mut cursor = None;
+        loop {
+            let page = self
+                .ledger
+                .list(&Index::Heads(None), cursor.as_deref(), PAGE)
+                .await?;
+            for record in page.records {
+                if let Record::Head(head) = record
+                    && active.config.listens_to(&head.stream)
+                {
+                    self.ring(active, head.stream);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn set_disabled(
+        &self,
+        active: &Active,
+        reason: Option<String>,
+    ) -> Result<(), StoreError> {
+        let key = Key::Subscription(active.config.name.clone());
+        while let Some(Record::Subscription(mut record)) = self.ledger.get(&key).await? {
+            let revision = record.revision;
+            record.disabled.clone_from(&reason);
+            record.revision += 1;
+            let write = Write::Replace {
+                record: Record::Subscription(record),
+                revision,
+            };
+            match self.ledger.transact(vec![write]).await {
+                Ok(()) => break,
+                Err(TransactError::Conflict(_)) => {}
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        *active
+            .disabled
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = reason;
+        Ok(())
+    }
+
+    /// The subscription of this name, if it is configured.
+    pub(crate) fn active(&self, name: &SubscriptionName) -> Result<&Active, OperateError> {
+        let missing = || OperateError::NotFound(format!("there is no subscription {name}"));
+        self.active.get(name).map(AsRef::as_ref).ok_or_else(missing)
+    }
+}
+
+fn attempts(state: &CursorState) -> u32 {
+    match state {
+        CursorState::Active => 0,
+        CursorState::Retrying { attempts, .. } | CursorState::Parked { attempts, .. } => *attempts,
+    }
+}
+
+fn draft_of(record: &Quarantined) -> Draft {
+    Draft {
+        identity: record.identity.clone(),
+        key: None,
+        sequence: record.sequence.clone(),
+        event_type: record.event_type.clone(),
+        time: record.time,
+        traceparent: record.traceparent.clone(),
+        payload: record.payload.clone(),
+        recorded: record.recorded,
+    }
+}
+
+fn resolve(before: &Quarantined, resolution: Resolution) -> Write {
+    let record = Quarantined {
+        resolution: Some(resolution),
+        revision: before.revision + 1,
+        ..before.clone()
+    };
+    Write::Replace {
+        record: Record::Quarantined(record),
+        revision: before.revision,
+    }
+}

@@ -1,0 +1,197 @@
+//! The resequencer: moves heads.
+
+use cloakroom_core::event::{Body, Event};
+use cloakroom_core::head::Head;
+use cloakroom_core::id::{EventId, Identity, StreamId};
+use cloakroom_core::ordering::Rule;
+use cloakroom_core::position::Position;
+use cloakroom_core::resequence::{Candidate, Decision, Need, Skip, need, resequence};
+use cloakroom_core::time::Timestamp;
+use metrics::counter;
+
+use crate::ports::{LedgerError, TransactError, Write};
+use crate::record::{HeadRecord, Key, Record, Superseded};
+use crate::shared::{Due, Release, Shared};
+use crate::state::StateChange;
+
+/// The first look reads the next candidate and one more, which tells whether there are more.
+const FIRST_LOOK: usize = 2;
+/// The longest run one head move releases: with a record for each superseded version it must fit one transaction.
+const RUN_MAX: usize = 90;
+/// How many candidates are read at a time when all are needed.
+const PAGE: usize = 512;
+
+impl Shared {
+    /// Releases whatever may leave `stream` now, and sets the timer for what may leave later.
+    pub(crate) async fn resequence(&self, stream: &StreamId) -> Result<(), LedgerError> {
+        let Some(rule) = self.catalog.rule(stream) else {
+            return Ok(());
+        };
+        while let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await? {
+            let now = self.clock.now();
+            let decision = self.decide(rule, &before, now).await?;
+            let written = match &decision {
+                Some(decision) if decision.must_write(&before.head, now) => {
+                    self.carry_out(&before, decision, now).await?
+                }
+                _ => true,
+            };
+            let after = decision
+                .as_ref()
+                .map_or(&before.head, |decision| &decision.head);
+            if written && !decision.as_ref().is_some_and(|decision| decision.again) {
+                if let Some(at) = after.wake_at {
+                    self.timers.set(at, Due::Resequence(stream.clone()));
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the core decides about the stream as it stands; `None` when nothing needs to be read.
+    pub(crate) async fn decide(
+        &self,
+        rule: &Rule,
+        before: &HeadRecord,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, LedgerError> {
+        let (mut limit, longest) = match need(rule, &before.head, now) {
+            Need::Nothing => return Ok(None),
+            Need::Run => (FIRST_LOOK, RUN_MAX),
+            Need::All => (PAGE, usize::MAX),
+        };
+        let mut candidates: Vec<Candidate> = Vec::new();
+        loop {
+            let after = candidates
+                .last()
+                .map(|last| &last.position)
+                .or(before.head.position.as_ref());
+            let page = self
+                .ledger
+                .events(&before.stream, after, None, limit)
+                .await?;
+            let complete = page.len() < limit;
+            candidates.extend(page.into_iter().map(|e| Candidate {
+                position: e.position,
+                recorded: e.recorded,
+            }));
+            let all_leave = |decision: &Decision| decision.released == candidates.len();
+            if longest == usize::MAX && !complete {
+                continue;
+            }
+            let decision = resequence(rule, &before.head, &candidates, complete, now);
+            if complete || candidates.len() >= longest || !all_leave(&decision) {
+                return Ok(Some(decision));
+            }
+            limit = (limit * 4).min(longest - candidates.len()).max(1);
+        }
+    }
+
+    /// Writes a decision, on condition that the head is still the one it was made on. `false` when it was not.
+    async fn carry_out(
+        &self,
+        before: &HeadRecord,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let stream = &before.stream;
+        let record = HeadRecord {
+            head: decision.head.clone(),
+            revision: before.revision + 1,
+            ..before.clone()
+        };
+        let mut writes = vec![Write::Replace {
+            record: Record::Head(record),
+            revision: before.revision,
+        }];
+        if let Some(skip) = &decision.skipped {
+            writes.extend(
+                placeholders(stream, *skip, now).map(|event| Write::Create(Record::Event(event))),
+            );
+        }
+        if decision.superseded > 0 {
+            let after = before.head.position.as_ref();
+            let older = self
+                .ledger
+                .events(stream, after, None, decision.superseded)
+                .await?;
+            writes.extend(older.into_iter().map(|event| {
+                let superseded = Superseded {
+                    stream: stream.clone(),
+                    position: event.position,
+                    event: None,
+                };
+                Write::Create(Record::Superseded(superseded))
+            }));
+        }
+        let changes = stalled_now(stream, &before.head, &decision.head);
+        writes.extend(self.state_writes(&changes).await?);
+        match self.ledger.transact(writes).await {
+            Ok(()) => {
+                self.ring_state(&changes);
+                self.announce(before, decision);
+                Ok(true)
+            }
+            Err(TransactError::Conflict(_)) => Ok(false),
+            Err(TransactError::Ledger(error)) => Err(error),
+        }
+    }
+
+    fn announce(&self, before: &HeadRecord, decision: &Decision) {
+        let Some(up_to) = &decision.head.position else {
+            return;
+        };
+        if before.head.position.as_ref() == Some(up_to) {
+            return;
+        }
+        counter!("cloakroom_events_released_total").increment(decision.released as u64);
+        if self.releases.receiver_count() > 0 {
+            // A send fails only when the last receiver has just gone.
+            let _ = self.releases.send(Release {
+                stream: before.stream.clone(),
+                after: before.head.position.clone(),
+                up_to: up_to.clone(),
+            });
+        }
+        self.dispatch(&before.stream);
+    }
+}
+
+/// The entries that hold the places of skipped numbers. The last one stands for the whole range, once that is complete.
+fn placeholders(stream: &StreamId, skip: Skip, now: Timestamp) -> impl Iterator<Item = Event> + '_ {
+    (skip.from..=skip.to).map(move |number| {
+        let position = Position::dense(number);
+        let body = match skip.range_from {
+            Some(from) if number == skip.to => Body::Gap { from, to: number },
+            _ => Body::Placeholder,
+        };
+        Event {
+            stream: stream.clone(),
+            id: EventId::of(stream, &position),
+            position,
+            identity: Identity::from("cloakroom.gap"),
+            event_type: "cloakroom.gap".to_owned(),
+            time: None,
+            recorded: now,
+            traceparent: None,
+            late: None,
+            body,
+        }
+    })
+}
+
+fn stalled_now(stream: &StreamId, before: &Head, after: &Head) -> Vec<StateChange> {
+    match &after.gap {
+        Some(gap) if gap.stalled && !before.is_stalled() => {
+            tracing::warn!(%stream, from = gap.from, to = gap.to, "the stream is stalled at a gap");
+            counter!("cloakroom_streams_stalled_total").increment(1);
+            vec![StateChange::Stalled {
+                stream: stream.clone(),
+                from: gap.from,
+                to: gap.to,
+            }]
+        }
+        _ => Vec::new(),
+    }
+}

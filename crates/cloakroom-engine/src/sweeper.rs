@@ -1,0 +1,259 @@
+//! The sweeper: finds what nobody rang for, and removes what is past retention and settled by everybody.
+
+use async_trait::async_trait;
+use cloakroom_core::event::{ClaimName, Event};
+use cloakroom_core::head::Head;
+use cloakroom_core::id::{Place, StreamId};
+use cloakroom_core::position::Position;
+use cloakroom_core::time::Timestamp;
+use metrics::counter;
+
+use crate::ports::{ClaimError, ClaimHint, Index, LedgerError, References, TransactError, Write};
+use crate::record::{AttentionKind, HeadRecord, IdentityPlace, Key, Record};
+use crate::shared::{Due, Shared, StoreError};
+
+/// How many records one step of a sweep looks at.
+const SLICE: usize = 500;
+/// How many events one transaction of retention removes: each with its notes, dead letters and identity.
+const REMOVED_AT_ONCE: usize = 10;
+
+/// Where the rolling sweep is.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    cursor: Option<String>,
+}
+
+impl Shared {
+    /// Sets the timers that were set before the restart, from the attention index. With the rolling sweep this is all
+    /// that a restart needs.
+    pub(crate) async fn recall_timers(&self) -> Result<(), LedgerError> {
+        for kind in [AttentionKind::Wake, AttentionKind::Retry] {
+            let index = Index::Attention {
+                kind,
+                due: Timestamp::from_micros(i64::MAX),
+            };
+            let mut cursor = None;
+            loop {
+                let page = self.ledger.list(&index, cursor.as_deref(), SLICE).await?;
+                for record in page.records {
+                    let at = record
+                        .attention()
+                        .map_or_else(|| self.clock.now(), |(_, at)| at);
+                    match record {
+                        Record::Head(head) => self.timers.set(at, Due::Resequence(head.stream)),
+                        Record::Cursor(cursor) => {
+                            self.timers
+                                .set(at, Due::Deliver(cursor.subscription, cursor.stream));
+                        }
+                        _ => {}
+                    }
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first.
+    pub(crate) async fn sweep(&self, sweep: &mut Sweep) -> Result<bool, StoreError> {
+        let page = self
+            .ledger
+            .list(&Index::Heads(None), sweep.cursor.as_deref(), SLICE)
+            .await?;
+        for record in page.records {
+            if let Record::Head(head) = record {
+                self.visit(head).await?;
+            }
+        }
+        sweep.cursor = page.next;
+        Ok(sweep.cursor.is_none())
+    }
+
+    /// Compares a stream's last event, its head and every cursor, and rings for what was forgotten.
+    async fn visit(&self, head: HeadRecord) -> Result<(), StoreError> {
+        let last = self.ledger.last_event(&head.stream).await?;
+        let behind = last.is_some_and(|last| !head.head.covers(&last.position));
+        if behind && head.head.wake_at.is_none_or(|at| at <= self.clock.now()) {
+            self.resequence.ring(head.stream.clone());
+        }
+        let Some(released) = &head.head.position else {
+            return Ok(());
+        };
+        let mut settled_by_all = Some(released.clone());
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(&head.stream))
+        {
+            let cursor = self.cursor(active, &head.stream).await?;
+            if cursor
+                .position
+                .as_ref()
+                .is_none_or(|position| position < released)
+                || !cursor.redrive.is_empty()
+            {
+                self.ring(active, head.stream.clone());
+            }
+            settled_by_all = settled_by_all.zip(cursor.position).map(|(a, b)| a.min(b));
+        }
+        if let Some(settled) = settled_by_all {
+            self.retain(head, &settled).await?;
+        }
+        Ok(())
+    }
+
+    /// Retention, in two steps a sweep apart: raise the floor over what is old and settled; remove what is below the
+    /// floor. Whoever read the stream before the floor rose has long finished by then.
+    async fn retain(&self, head: HeadRecord, settled: &Position) -> Result<(), StoreError> {
+        if let Some(floor) = head.head.floor.clone() {
+            self.remove_below(&head.stream, floor.min(settled.clone()))
+                .await?;
+        }
+        let before = self.clock.now().before(self.settings.retention);
+        let mut floor = head.head.floor.clone();
+        loop {
+            let page = self
+                .ledger
+                .events(&head.stream, floor.as_ref(), Some(settled), SLICE)
+                .await?;
+            let old = page
+                .iter()
+                .take_while(|event| event.recorded < before)
+                .count();
+            if let Some(last) = page[..old].last() {
+                floor = Some(last.position.clone());
+            }
+            if old < page.len() || page.len() < SLICE {
+                break;
+            }
+        }
+        if floor == head.head.floor {
+            return Ok(());
+        }
+        let raised = HeadRecord {
+            head: Head { floor, ..head.head },
+            revision: head.revision + 1,
+            stream: head.stream,
+            appended: head.appended,
+        };
+        match self
+            .ledger
+            .transact(vec![Write::Replace {
+                record: Record::Head(raised),
+                revision: head.revision,
+            }])
+            .await
+        {
+            // A head that moved meanwhile is visited again.
+            Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
+            Err(TransactError::Ledger(error)) => Err(error.into()),
+        }
+    }
+
+    async fn remove_below(&self, stream: &StreamId, floor: Position) -> Result<(), StoreError> {
+        loop {
+            let events = self
+                .ledger
+                .events(stream, None, Some(&floor), REMOVED_AT_ONCE)
+                .await?;
+            for event in &events {
+                self.remove(event).await?;
+            }
+            counter!("cloakroom_events_expired_total").increment(events.len() as u64);
+            if events.len() < REMOVED_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes an entry, everything that hangs on it, and its claim: the claim last, so that a crash in between leaves
+    /// an unreferenced claim (which is reclaimed) and never an entry without one.
+    async fn remove(&self, event: &Event) -> Result<(), StoreError> {
+        let (stream, position) = (&event.stream, &event.position);
+        let mut keys = vec![Key::Event(stream.clone(), position.clone())];
+        keys.push(Key::Superseded(stream.clone(), position.clone()));
+        for active in self
+            .active
+            .values()
+            .filter(|active| active.config.listens_to(stream))
+        {
+            let name = active.config.name.clone();
+            keys.push(Key::DeadLetter(
+                name.clone(),
+                stream.clone(),
+                position.clone(),
+            ));
+            keys.push(Key::Passed(name, stream.clone(), position.clone()));
+        }
+        let source = crate::catalog::configured_name(&stream.source).into();
+        let identity = Key::Identity(source, event.identity.clone());
+        if let Some(Record::Identity(record)) = self.ledger.get(&identity).await?
+            && record.place
+                == (IdentityPlace::Placed {
+                    stream: stream.clone(),
+                    position: position.clone(),
+                })
+        {
+            keys.push(identity);
+        }
+        let notes = self
+            .ledger
+            .list(&Index::Notes(stream.clone(), position.clone()), None, SLICE)
+            .await?;
+        keys.extend(notes.records.iter().map(Record::key));
+        for chunk in keys.chunks(crate::ports::TRANSACTION_MAX) {
+            let writes = chunk
+                .iter()
+                .map(|key| Write::Delete {
+                    key: key.clone(),
+                    revision: None,
+                })
+                .collect();
+            match self.ledger.transact(writes).await {
+                Ok(()) | Err(TransactError::Conflict(_)) => {}
+                Err(TransactError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        if let Some(claim) = event.payload().and_then(|payload| payload.claim.as_ref()) {
+            self.claims.delete(claim).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl References for Shared {
+    async fn is_referenced(&self, hint: &ClaimHint, claim: &ClaimName) -> Result<bool, ClaimError> {
+        let mut keys = vec![Key::Quarantined(
+            hint.source.clone(),
+            cloakroom_core::id::EventId::quarantined(&hint.source, &hint.identity),
+        )];
+        if let Some(Place::Stream(stream, position)) = hint.event.as_ref().and_then(|id| id.place())
+        {
+            keys.push(Key::Superseded(stream.clone(), position.clone()));
+            keys.push(Key::Event(stream, position));
+        }
+        let get = async |key: &Key| {
+            let unavailable = |error: LedgerError| ClaimError::Unavailable(error.to_string());
+            self.ledger.get(key).await.map_err(unavailable)
+        };
+        let identity = Key::Identity(hint.source.clone(), hint.identity.clone());
+        if let Some(Record::Identity(record)) = get(&identity).await?
+            && let IdentityPlace::Placed { stream, position } = record.place
+        {
+            keys.push(Key::Event(stream, position));
+        }
+        for key in &keys {
+            if get(key)
+                .await?
+                .is_some_and(|record| record.claim() == Some(claim))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
