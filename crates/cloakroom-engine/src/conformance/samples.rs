@@ -92,6 +92,7 @@ pub fn cursor(subscription: &str, stream: &StreamId, state: CursorState, revisio
         state,
         acknowledged: Vec::new(),
         lease: None,
+        since: None,
         epoch: 0,
         redrive: Vec::new(),
         revision,
@@ -239,6 +240,7 @@ fn cursors(stream: &StreamId, other: &StreamId) -> Vec<(&'static str, Record)> {
         lease: Some(Lease {
             owner: "worker-1".to_owned(),
             until: at(60),
+            through: None,
         }),
         epoch: 2,
         redrive: vec![Position::dense(3)],

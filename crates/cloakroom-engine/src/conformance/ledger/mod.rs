@@ -40,7 +40,7 @@ async fn transact<L: Ledger>(ledger: &L, writes: &[Write]) -> Result<(), Conflic
     for _ in 0..TRIES {
         match ledger.transact(writes.to_vec()).await {
             Ok(()) => return Ok(()),
-            Err(TransactError::Conflict(conflict)) => return Err(conflict),
+            Err(TransactError::Conflict(conflict)) => return Err(*conflict),
             Err(TransactError::Ledger(error)) => {
                 tracing::debug!(%error, "the ledger asks to try again");
                 tokio::task::yield_now().await;
