@@ -12,11 +12,12 @@
 //!   claims/staging/     uploads under way; emptied at every start
 //! ```
 //!
-//! [`DataDir::open`] gives a [`LocalStore`] with both adapters.
+//! [`DataDir::open`] gives a [`LocalStore`] with both adapters; [`doctor()`] examines a directory that nobody uses.
 
 mod claims;
 mod data_dir;
 mod disk;
+mod doctor;
 
 mod key;
 mod ledger;
@@ -25,4 +26,5 @@ mod value;
 pub use claims::{LocalClaims, SMALL_MAX_BYTES};
 pub use data_dir::{DataDir, LastRun, LocalStore, OpenError, Options, UrlKey};
 
+pub use doctor::{Depth, DoctorError, Finding, Progress, Report, Severity, Step, Totals, doctor};
 pub use ledger::LocalLedger;

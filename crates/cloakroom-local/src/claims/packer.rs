@@ -235,7 +235,7 @@ fn create(segments: &Path, segment: u64) -> io::Result<File> {
 /// Opens the last segment to go on with it. `None` when it is full, or damaged before its end: then it stays as it is.
 fn resume(segments: &Path, segment: u64) -> io::Result<Option<(File, u64)>> {
     let path = name::segment_path(segments, segment);
-    let found = scan::segment(&path, segment)?;
+    let found = scan::segment(&path, segment, |_, _| {})?;
     if !found.has_header || found.valid_after_damage || found.valid_len >= SEGMENT_MAX_BYTES {
         return Ok(None);
     }

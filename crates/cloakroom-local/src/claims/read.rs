@@ -84,14 +84,16 @@ impl Segments {
     }
 }
 
-enum Packed {
+/// What is at the place of a packed payload.
+pub(crate) enum Packed {
     Payload(Bytes),
     /// The segment does not reach this far.
     Nothing,
     Damaged,
 }
 
-fn packed(file: &File, segment: u64, offset: u64, len: u32) -> io::Result<Packed> {
+/// Reads and checks a packed payload.
+pub(crate) fn packed(file: &File, segment: u64, offset: u64, len: u32) -> io::Result<Packed> {
     if len as usize > super::SMALL_MAX_BYTES {
         return Ok(Packed::Nothing);
     }

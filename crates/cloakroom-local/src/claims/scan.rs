@@ -46,8 +46,12 @@ pub(crate) struct Segment {
     pub(crate) valid_after_damage: bool,
 }
 
-/// Checks every record of a segment.
-pub(crate) fn segment(path: &Path, number: u64) -> io::Result<Segment> {
+/// Checks every record of a segment, and shows those that are valid: offset and length of the payload.
+pub(crate) fn segment(
+    path: &Path,
+    number: u64,
+    mut visit: impl FnMut(u64, u32),
+) -> io::Result<Segment> {
     let bytes = std::fs::read(path)?;
     let mut found = Segment {
         file_len: bytes.len() as u64,
@@ -60,6 +64,7 @@ pub(crate) fn segment(path: &Path, number: u64) -> io::Result<Segment> {
     let mut at = SEGMENT_HEADER_BYTES as usize;
     while let Some(header) = record::check(&bytes[at..], number, at as u64) {
         found.records += 1;
+        visit(at as u64, header.payload_len);
         at += header.record_len();
     }
     found.valid_len = at as u64;

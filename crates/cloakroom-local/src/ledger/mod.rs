@@ -179,6 +179,54 @@ impl Store {
         Ok(page)
     }
 
+    /// Shows every stored record, key and value, in the order of the keys.
+    pub(crate) fn each_record(
+        &self,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        for entry in self.db.snapshot().iter(&self.records) {
+            let (key, bytes) = entry.into_inner().map_err(|error| failed(&error))?;
+            visit(&key, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Shows every event of a stream above `after` and up to `up_to` that can be read.
+    pub(crate) fn each_event(
+        &self,
+        stream: &StreamId,
+        after: Option<&Position>,
+        up_to: &Position,
+        visit: &mut dyn FnMut(&Event),
+    ) -> Result<(), LedgerError> {
+        let prefix = key::events_prefix(stream);
+        let start = match after {
+            Some(after) if after >= up_to => return Ok(()),
+            Some(after) => Bound::Excluded(key::event_in(&prefix, after)),
+            None => Bound::Included(prefix.clone()),
+        };
+        let end = Bound::Included(key::event_in(&prefix, up_to));
+        for entry in self.db.snapshot().range(&self.records, (start, end)) {
+            if let Ok(event) = event(entry.value()) {
+                visit(&event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the attention index holds this entry.
+    pub(crate) fn wants_attention(&self, key: &[u8]) -> Result<bool, LedgerError> {
+        self.attention
+            .contains_key(key)
+            .map_err(|error| failed(&error))
+    }
+
+    /// How many entries the attention index holds.
+    pub(crate) fn attention_len(&self) -> Result<u64, LedgerError> {
+        let len = self.attention.len().map_err(|error| failed(&error))?;
+        Ok(len as u64)
+    }
+
     /// The record behind an entry of the attention index.
     fn attentive(&self, snapshot: &Snapshot, key: &[u8]) -> Result<Record, LedgerError> {
         let record = key::attention_record(key);

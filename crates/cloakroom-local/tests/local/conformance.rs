@@ -1,15 +1,12 @@
-//! The suites that every adapter must pass, on a real disk.
+//! The suites that every adapter must pass.
 
 use std::sync::Mutex;
 
-use cloakroom_core::time::Timestamp;
 use cloakroom_engine::conformance;
-use cloakroom_local::{LocalClaims, LocalLedger, Options};
+use cloakroom_local::{LocalClaims, LocalLedger};
 use tempfile::TempDir;
 
-fn options() -> Options {
-    Options::at(Timestamp::from_secs(1_800_000_000))
-}
+use super::options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_local_ledger_keeps_the_contract() {
