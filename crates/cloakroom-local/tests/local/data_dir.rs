@@ -209,7 +209,7 @@ async fn a_start_that_was_cut_short_is_made_good() {
         1,
         "a large upload is on disk while under way"
     );
-    std::mem::drop(upload);
+    drop(upload);
     assert_eq!(
         fs::read_dir(&staging).unwrap().count(),
         0,

@@ -119,7 +119,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn outcome(answer: Result<(), TransactError>) -> Result<(), Conflict> {
     match answer {
         Ok(()) => Ok(()),
-        Err(TransactError::Conflict(conflict)) => Err(conflict),
+        Err(TransactError::Conflict(conflict)) => Err(*conflict),
         Err(TransactError::Ledger(error)) => panic!("{error}"),
     }
 }
