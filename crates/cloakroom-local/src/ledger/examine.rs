@@ -163,3 +163,154 @@ fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
     let stored: Option<Vec<u8>> = row.get(at)?;
     Ok(String::from_utf8_lossy(&stored.unwrap_or_default()).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cloakroom_engine::conformance::samples;
+    use cloakroom_engine::ports::{Ledger as _, Write};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data_dir::Options;
+    use crate::ledger::LocalLedger;
+    use crate::value;
+
+    async fn filled(folder: &Path) -> LocalLedger {
+        let ledger = LocalLedger::open(folder, &Options::at(samples::at(0))).unwrap();
+        for (_, record) in samples::every_kind() {
+            ledger.transact(vec![Write::Create(record)]).await.unwrap();
+        }
+        ledger
+    }
+
+    fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let file = |entry: std::fs::DirEntry| {
+            let content = std::fs::read(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), content)
+        };
+        entries.map(file).collect()
+    }
+
+    /// Expects every record under its key, an attention index that fits, and nothing changed.
+    fn check(folder: &Path) {
+        let before = content(folder);
+        let examined = Examined::open(folder).unwrap();
+        let mut found = BTreeMap::new();
+        let mut wanting = 0;
+        let mut visit = |stored: &[u8], bytes: &[u8]| {
+            let record = value::decode(bytes).unwrap();
+            assert_eq!(key::encode(&record.key()), stored);
+            if let Some((kind, due)) = record.attention() {
+                wanting += 1;
+                assert!(examined.wants_attention(kind, due, &record.key())?);
+                let other = Timestamp::from_micros(due.as_micros() + 1);
+                assert!(!examined.wants_attention(kind, other, &record.key())?);
+            }
+            found.insert(stored.to_vec(), record);
+            Ok(())
+        };
+        examined.each_record(&mut visit).unwrap();
+        let expected = samples::every_kind().into_iter();
+        let expected: BTreeMap<_, _> = expected
+            .map(|(_, record)| (key::encode(&record.key()), record))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(examined.attention_len().unwrap(), wanting);
+        assert_eq!(examined.faults(true).unwrap(), [""; 0]);
+        drop(examined);
+        assert_eq!(content(folder), before);
+    }
+
+    #[tokio::test]
+    async fn a_closed_ledger_is_one_file_and_is_read_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = filled(folder.path()).await;
+        ledger.close();
+        drop(ledger);
+        assert_eq!(
+            content(folder.path()).into_keys().collect::<Vec<_>>(),
+            ["ledger.db"]
+        );
+        check(folder.path());
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_read_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = filled(folder.path()).await;
+        // A place that an address must spell differently, and what the process would leave if it ended now.
+        let copies: [TempDir; 2] = [(); 2].map(|()| {
+            let prefix = "100% #1? ";
+            tempfile::Builder::new().prefix(prefix).tempdir().unwrap()
+        });
+        for (name, bytes) in content(folder.path()) {
+            for copy in &copies {
+                std::fs::write(copy.path().join(&name), &bytes).unwrap();
+            }
+        }
+        drop(ledger);
+        let [whole, without_index] = copies;
+        std::fs::remove_file(without_index.path().join("ledger.db-shm")).unwrap();
+        for copy in [whole, without_index] {
+            assert!(!content(copy.path())["ledger.db-wal"].is_empty());
+            check(copy.path());
+            let ledger = LocalLedger::open(copy.path(), &Options::at(samples::at(0))).unwrap();
+            assert_eq!(ledger.integrity(true).unwrap(), [""; 0]);
+            for (_, record) in samples::every_kind() {
+                let stored = ledger.get(&record.key()).await.unwrap();
+                assert_eq!(stored, Some(record));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(filled(folder.path()).await);
+        let path = folder.path().join("ledger.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        // All pages but the first, which holds the schema.
+        for byte in &mut bytes[4096..] {
+            *byte ^= 0x55;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let examined = Examined::open(folder.path()).unwrap();
+        assert_ne!(examined.faults(false).unwrap(), [""; 0]);
+        let visited = examined.each_record(&mut |_, _| Ok(()));
+        assert!(matches!(visited, Err(LedgerError::Corrupt(_))));
+    }
+
+    #[tokio::test]
+    async fn other_files_and_newer_ones_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let check = |expected: &str| {
+            let options = Options::at(samples::at(0));
+            let opened = LocalLedger::open(folder.path(), &options).map(drop);
+            for refused in [opened, Examined::open(folder.path()).map(drop)] {
+                let told = refused.unwrap_err().to_string();
+                assert!(told.contains(expected), "{told}");
+            }
+        };
+        std::fs::write(
+            &path,
+            "no database at all, but long enough to look at".repeat(100),
+        )
+        .unwrap();
+        check("not a database");
+        std::fs::remove_file(&path).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE theirs(a)").unwrap();
+        drop(other);
+        check("is no ledger of cloakroom");
+        std::fs::remove_file(&path).unwrap();
+        drop(filled(folder.path()).await);
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", 2).unwrap();
+        drop(newer);
+        check("it has format 2");
+    }
+}
