@@ -138,7 +138,7 @@ impl<'a> Group<'a> {
         let touched = self.touch(stream)?;
         match touched.id {
             Some(id) => Ok(id),
-            None => Ok(*touched.id.insert(tables::add_stream(db, stream)?)),
+            None => Ok(*touched.id.insert(tables::add_stream(db, stream, None)?)),
         }
     }
 
@@ -217,9 +217,6 @@ impl<'a> Group<'a> {
     fn carry_out(&mut self, write: Prepared, seen: Option<Header>) -> Result<(), Halt> {
         let Prepared { target, action } = write;
         if let Target::Head(stream) = &target {
-            if matches!(action, Action::Create(_)) {
-                self.row_of(stream)?;
-            }
             self.touch(stream)?.change(action);
             return Ok(());
         }
@@ -276,16 +273,28 @@ impl<'a> Group<'a> {
     /// Writes the heads, and hides those that are about to change from readers: for the last step before the commit.
     pub(super) fn write_heads(&mut self) -> rusqlite::Result<()> {
         for (stream, touched) in &mut self.touched {
-            let Some(id) = touched.id else { continue };
-            match (&touched.change, &touched.head) {
+            let counted;
+            let head = match (&touched.change, &touched.head) {
                 (Change::None, _) => continue,
-                (Change::Written(bytes), _) => tables::set_head(self.db, id, Some(bytes))?,
+                (Change::Written(bytes), _) => Some(bytes),
                 (Change::Counted, Some(head)) => {
-                    let bytes = value::encode(&Record::Head((**head).clone()));
-                    tables::set_head(self.db, id, Some(&bytes))?;
+                    counted = value::encode(&Record::Head((**head).clone()));
+                    Some(&counted)
                 }
-                (Change::Counted | Change::Removed, _) => tables::set_head(self.db, id, None)?,
-            }
+                (Change::Counted | Change::Removed, _) => None,
+            };
+            let head = head.map(Vec::as_slice);
+            let id = match (touched.id, head) {
+                (Some(id), _) => {
+                    tables::set_head(self.db, id, head)?;
+                    id
+                }
+                // Made and removed again in this group.
+                (None, None) => continue,
+                (None, Some(_)) => *touched
+                    .id
+                    .insert(tables::add_stream(self.db, stream, head)?),
+            };
             tables::set_attention(self.db, id, 0, touched.stored_wanted, touched.wanted)?;
             self.streams.take_out(stream);
         }

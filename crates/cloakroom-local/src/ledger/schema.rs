@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use cloakroom_engine::ports::LedgerError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::disk;
@@ -116,7 +117,7 @@ fn set_up_writer(db: &Connection, has_tables: bool) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    set_up_statements(db)?;
     if !has_tables {
         db.execute_batch(&format!(
             "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
@@ -127,7 +128,13 @@ fn set_up_writer(db: &Connection, has_tables: bool) -> rusqlite::Result<()> {
 
 fn set_up_reader(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    set_up_statements(db)
+}
+
+fn set_up_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Otherwise a range is planned anew for each value it is asked with.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

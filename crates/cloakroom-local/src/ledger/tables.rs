@@ -39,9 +39,10 @@ pub(super) fn stream(db: &Connection, stream: &StreamId) -> Result<Option<(i64, 
     one(db, sql, names(stream), |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-pub(super) fn add_stream(db: &Connection, stream: &StreamId) -> Result<i64> {
-    let sql = "INSERT INTO stream(source, key) VALUES(?1, ?2)";
-    change(db, sql, names(stream))?;
+pub(super) fn add_stream(db: &Connection, stream: &StreamId, head: Option<&[u8]>) -> Result<i64> {
+    let sql = "INSERT INTO stream(source, key, head) VALUES(?1, ?2, ?3)";
+    let (source, key) = names(stream);
+    change(db, sql, (source, key, head))?;
     Ok(db.last_insert_rowid())
 }
 
