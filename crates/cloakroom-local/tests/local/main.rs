@@ -1,5 +1,10 @@
 //! The embedded adapters on a real disk.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as the tests themselves may"
+)]
+
 mod conformance;
 mod crash;
 mod damage;
