@@ -186,7 +186,7 @@ async fn check(folder: &Path, acknowledged: &[Option<u64>]) {
         );
         match store.ledger.get(&Key::Head(stream.clone())).await.unwrap() {
             Some(Record::Head(head)) => {
-                assert_eq!(head.appended, numbers.len() as u64, "a torn transaction")
+                assert_eq!(head.appended, numbers.len() as u64, "a torn transaction");
             }
             other => assert_eq!((other, numbers.len()), (None, 0)),
         }

@@ -76,7 +76,7 @@ impl Patient {
         let before = content(self.path());
         let mut told = Vec::new();
         let report = doctor(self.path(), depth, &mut |progress: Progress| {
-            told.push(progress.step)
+            told.push(progress.step);
         })
         .unwrap();
         assert_eq!(content(self.path()), before, "the doctor changes nothing");
