@@ -4,6 +4,7 @@
 //!
 //! One webhook: store a 1 KB claim, read the head (make it for a new stream), look for an identity that is not there,
 //! append; then, as the workers do, read what is above the head, move the head, read from the cursor, move the cursor.
+//! `NO_CLAIMS`, `NO_WORKERS` and `NO_CURSORS` in the environment leave parts out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,14 @@ use cloakroom_engine::conformance::samples;
 use cloakroom_engine::ports::{ClaimHint, ClaimStore, Ledger, Write};
 use cloakroom_engine::record::{Cursor, CursorState, HeadRecord, Key, Record};
 use cloakroom_local::{DataDir, LocalStore, Options};
+
+/// What is done for each webhook.
+#[derive(Clone, Copy)]
+struct Parts {
+    claims: bool,
+    workers: bool,
+    cursors: bool,
+}
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -39,8 +48,12 @@ async fn run() -> Result<(), Failure> {
     };
     let (webhooks, callers, streams) = (number(200_000), number(64), number(10_000));
     let folder = args.next().unwrap_or_else(|| "ledger-load-data".to_owned());
-    let with_claims = std::env::var_os("NO_CLAIMS").is_none();
-    let workers = std::env::var_os("NO_WORKERS").is_none();
+    let with = |name| std::env::var_os(name).is_none();
+    let parts = Parts {
+        claims: with("NO_CLAIMS"),
+        workers: with("NO_WORKERS"),
+        cursors: with("NO_CURSORS"),
+    };
     let store = Arc::new(DataDir::open(
         &folder,
         &Options::at(Timestamp::from_secs(1_800_000_000)),
@@ -52,7 +65,11 @@ async fn run() -> Result<(), Failure> {
         .map(|_| {
             let (store, next) = (Arc::clone(&store), Arc::clone(&next));
             tokio::spawn(async move {
+                let mut behind: Option<tokio::task::JoinHandle<Result<(), Failure>>> = None;
                 loop {
+                    if let Some(behind) = behind.take() {
+                        behind.await??;
+                    }
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= webhooks {
                         return Ok::<(), Failure>(());
@@ -65,7 +82,13 @@ async fn run() -> Result<(), Failure> {
                         ),
                     );
                     let round = number / streams + 1;
-                    webhook(&store, &stream, round, with_claims, workers).await?;
+                    let head = webhook(&store, &stream, round, parts).await?;
+                    if parts.workers {
+                        let store = Arc::clone(&store);
+                        behind = Some(tokio::spawn(async move {
+                            work(&store, &stream, head, parts).await
+                        }));
+                    }
                 }
             })
         })
@@ -89,9 +112,8 @@ async fn webhook(
     store: &LocalStore,
     stream: &StreamId,
     number: u64,
-    with_claims: bool,
-    workers: bool,
-) -> Result<(), Failure> {
+    parts: Parts,
+) -> Result<HeadRecord, Failure> {
     let ledger = &store.ledger;
     let position = Position::dense(number);
     let mut event = samples::event(stream, &position, &format!("{stream}-{number}"));
@@ -107,7 +129,7 @@ async fn webhook(
             size: 1024,
             recorded: event.recorded,
         };
-        if with_claims {
+        if parts.claims {
             payload.claim = Some(store.claims.put(&hint, body).await?);
         }
     }
@@ -130,13 +152,15 @@ async fn webhook(
     ledger
         .transact(vec![Write::Create(Record::Event(event))])
         .await?;
-    if workers {
-        work(store, stream, head).await?;
-    }
-    Ok(())
+    Ok(head)
 }
 
-async fn work(store: &LocalStore, stream: &StreamId, head: HeadRecord) -> Result<(), Failure> {
+async fn work(
+    store: &LocalStore,
+    stream: &StreamId,
+    head: HeadRecord,
+    parts: Parts,
+) -> Result<(), Failure> {
     let ledger = &store.ledger;
     let above = ledger
         .events(stream, head.head.position.as_ref(), None, 2)
@@ -156,7 +180,7 @@ async fn work(store: &LocalStore, stream: &StreamId, head: HeadRecord) -> Result
         record: Record::Head(moved),
         revision: head.revision,
     };
-    if ledger.transact(vec![write]).await.is_err() {
+    if ledger.transact(vec![write]).await.is_err() || !parts.cursors {
         return Ok(());
     }
     let key = Key::Cursor("billing".into(), stream.clone());

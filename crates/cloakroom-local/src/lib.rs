@@ -6,7 +6,7 @@
 //!   lock                locked while a process uses the directory; holds its pid
 //!   run.json            when the last run began, and whether it ended cleanly
 //!   url.key             32 random bytes that sign claim URLs (mode 0600)
-//!   ledger/             the records (an LSM tree with a journal)
+//!   ledger/             the records (a SQLite file with a write-ahead log)
 //!   claims/segments/    small payloads, packed
 //!   claims/objects/     large payloads, a file each
 //!   claims/staging/     uploads under way; emptied at every start

@@ -8,8 +8,8 @@ use cloakroom_engine::record::{HeadRecord, Record};
 
 use super::claims::Referenced;
 use super::report::Findings;
-use super::{Progress, Severity, Step, Totals};
-use crate::ledger::Store;
+use super::{Depth, Progress, Severity, Step, Totals};
+use crate::ledger::Examined;
 use crate::{key, value};
 
 /// Progress is told after this many records.
@@ -17,12 +17,16 @@ const PROGRESS_EVERY: u64 = 4096;
 
 pub(super) fn examine(
     folder: &Path,
+    depth: Depth,
     findings: &mut Findings,
     totals: &mut Totals,
     referenced: &mut Referenced<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), LedgerError> {
-    let store = Store::open(folder)?;
+    let store = Examined::open(folder)?;
+    for fault in store.faults(depth == Depth::Deep)? {
+        findings.add(Severity::Error, "ledger-damaged", fault);
+    }
     let mut wanting = 0_u64;
     store.each_record(&mut |stored_key, bytes| {
         if totals.records.is_multiple_of(PROGRESS_EVERY) {
@@ -50,7 +54,7 @@ pub(super) fn examine(
         }
         if let Some((kind, due)) = record.attention() {
             wanting += 1;
-            if !store.wants_attention(&key::attention(kind, due, stored_key))? {
+            if !store.wants_attention(kind, due, &its_key)? {
                 findings.add(
                     Severity::Warning,
                     "attention-missing",
@@ -99,7 +103,7 @@ fn payload(record: &Record) -> Option<&Payload> {
 
 /// In a dense stream every number from the base (or above the floor) to the head is taken.
 fn check_dense(
-    store: &Store,
+    store: &Examined,
     head: &HeadRecord,
     findings: &mut Findings,
 ) -> Result<(), LedgerError> {

@@ -1,12 +1,10 @@
 //! Examining a data directory that nobody uses: is everything there that was promised?
 //!
-//! Nothing in the directory is changed. The ledger is opened through a shadow in the temporary directory (links to its
-//! tables, copies of its journal), because opening it completes what a crash interrupted.
+//! Nothing in the directory is changed: what a crash interrupted is left for the next start to complete.
 
 mod claims;
 mod ledger;
 mod report;
-mod shadow;
 
 use std::fs::File;
 use std::io;
@@ -19,6 +17,7 @@ use self::report::Findings;
 pub use self::report::{Finding, Report, Severity, Totals};
 use crate::claims::Folders;
 use crate::data_dir::{self, OpenError};
+use crate::disk;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +86,17 @@ pub fn doctor(
     let mut findings = Findings::default();
     let mut totals = Totals::default();
     let mut referenced = Referenced::new(&folders, depth);
-    match examine_ledger(path, &mut findings, &mut totals, &mut referenced, progress) {
+    match examine_ledger(
+        path,
+        depth,
+        &mut findings,
+        &mut totals,
+        &mut referenced,
+        progress,
+    ) {
         Ok(()) => {}
-        Err(Unopened::Shadow(error)) => return Err(error),
-        Err(Unopened::Ledger(error)) => {
+        Err(Unexamined::Io(error)) => return Err(error),
+        Err(Unexamined::Ledger(error)) => {
             findings.add(Severity::Error, "ledger-unreadable", error.to_string());
         }
     }
@@ -103,32 +109,28 @@ pub fn doctor(
 }
 
 /// Why the ledger was not examined to its end.
-enum Unopened {
-    Shadow(DoctorError),
+enum Unexamined {
+    Io(DoctorError),
     Ledger(LedgerError),
 }
 
 fn examine_ledger(
     path: &Path,
+    depth: Depth,
     findings: &mut Findings,
     totals: &mut Totals,
     referenced: &mut Referenced<'_>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(), Unopened> {
+) -> Result<(), Unexamined> {
     let folder = path.join("ledger");
-    if !folder
-        .try_exists()
-        .map_err(|error| Unopened::Shadow(io_error(&folder)(error)))?
-    {
+    let failed = |error| Unexamined::Io(io_error(&folder)(error));
+    if !folder.try_exists().map_err(failed)? {
         findings.add(Severity::Error, "ledger-missing", "ledger/".to_owned());
         return Ok(());
     }
-    totals.ledger_bytes =
-        shadow::size(&folder).map_err(|error| Unopened::Shadow(io_error(&folder)(error)))?;
-    let shadow =
-        shadow::make(&folder).map_err(|error| Unopened::Shadow(io_error(&folder)(error)))?;
-    let examined = ledger::examine(shadow.path(), findings, totals, referenced, progress);
-    examined.map_err(Unopened::Ledger)
+    totals.ledger_bytes = disk::folder_bytes(&folder).map_err(failed)?;
+    ledger::examine(&folder, depth, findings, totals, referenced, progress)
+        .map_err(Unexamined::Ledger)
 }
 
 /// Keeps servers away for the time of the examination, without writing anything.

@@ -1,33 +1,33 @@
-//! The one thread that writes: it takes whatever transactions are waiting, checks each against the tree and those before
-//! it in the group, commits all that pass in one batch with one sync, and only then answers, refusals included.
+//! The one thread that writes: it takes whatever transactions are waiting, carries out those whose conditions hold in one
+//! transaction of the database, commits it with one sync, and only then answers, refusals included.
 //!
-//! After a commit that failed nobody knows what is on disk (the kernel may have dropped the pages of a failed sync), so
-//! everything after it is refused until the ledger is opened again, which reads the truth from the journal.
+//! After an error of the disk nobody knows what is on it (the kernel may have dropped the pages of a failed sync), so
+//! everything after it is refused until the ledger is opened again, which reads the truth from the log.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use cloakroom_core::id::StreamId;
-use cloakroom_core::position::Position;
-use cloakroom_core::time::Timestamp;
-use cloakroom_engine::ports::{Conflict, LedgerError, TRANSACTION_MAX, TransactError, Write};
-use cloakroom_engine::record::{AttentionKind, HeadRecord, Key, Record};
-use fjall::{PersistMode, UserValue};
+use cloakroom_engine::ports::{LedgerError, TRANSACTION_MAX, TransactError, Write};
+use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::heads::Heads;
-use super::recent::{Recents, Tail};
-use super::{Store, corrupt, decode, failed};
+use super::group::{Group, Halt};
+use super::read::Store;
+use super::request::{Action, Answer, Prepared, Request};
+use super::schema::{self, failed};
 use crate::data_dir::Options;
-use crate::{disk, key, value};
+use crate::disk;
 
 /// A group ends here, so that its first transaction does not wait for ever.
-const GROUP_MAX: usize = 1024;
+const GROUP_MAX: usize = 512;
 
-type Answer = oneshot::Sender<Result<(), TransactError>>;
+/// The log is carried over into the file when it has this many pages (16 MB).
+const CHECKPOINT_PAGES: i32 = 4000;
 
 pub(super) struct Writer {
     /// `None` once closed.
@@ -35,49 +35,26 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Request {
-    writes: Vec<Prepared>,
-    answer: Answer,
-}
-
-/// A write with all that can be worked out on the caller's thread.
-struct Prepared {
-    key: Vec<u8>,
-    /// Set when the key is a head's.
-    stream: Option<StreamId>,
-    /// Set when the key is an event's.
-    event: Option<(StreamId, Position)>,
-    action: Action,
-}
-
-enum Action {
-    Create(Fresh),
-    Replace { fresh: Fresh, revision: u64 },
-    Delete { revision: Option<u64> },
-    Admit(Position),
-    BaseAllows(u64),
-}
-
-/// A record about to be written.
-struct Fresh {
-    bytes: Vec<u8>,
-    /// Kept for heads and events, which stay in memory for a while.
-    record: Option<Arc<Record>>,
-}
-
 impl Writer {
     pub(super) fn start(
-        store: Store,
-        heads: Arc<Heads>,
-        recents: Arc<Recents>,
+        store: Arc<Store>,
         folder: &Path,
         options: &Options,
     ) -> Result<Self, LedgerError> {
+        let mut db = schema::open_writer(folder)?;
+        let log_pages = Arc::new(AtomicI32::new(0));
+        let noted = Arc::clone(&log_pages);
+        // In place of the checkpoint that a commit would run by itself: ours runs when the callers have their answers.
+        db.wal_hook(Some(move |_: &mut Wal, pages| {
+            noted.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))
+        .map_err(|error| failed(&error))?;
         let (requests, waiting) = channel();
         let committer = Committer {
+            db,
             store,
-            heads,
-            recents,
+            log_pages,
             folder: folder.to_owned(),
             reserve_bytes: options.reserve_bytes,
             broken: None,
@@ -138,47 +115,11 @@ impl Drop for Writer {
     }
 }
 
-impl Prepared {
-    fn new(write: Write) -> Self {
-        let record_key = write.key();
-        let key = key::encode(&record_key);
-        let (stream, event) = match record_key {
-            Key::Head(stream) => (Some(stream), None),
-            Key::Event(stream, position) => (None, Some((stream, position))),
-            _ => (None, None),
-        };
-        let action = match write {
-            Write::Create(record) => Action::Create(Fresh::new(record)),
-            Write::Replace { record, revision } => Action::Replace {
-                fresh: Fresh::new(record),
-                revision,
-            },
-            Write::Delete { revision, .. } => Action::Delete { revision },
-            Write::Admit { position, .. } => Action::Admit(position),
-            Write::BaseAllows { number, .. } => Action::BaseAllows(number),
-        };
-        Self {
-            key,
-            stream,
-            event,
-            action,
-        }
-    }
-}
-
-impl Fresh {
-    fn new(record: Record) -> Self {
-        Self {
-            bytes: value::encode(&record),
-            record: matches!(record, Record::Head(_) | Record::Event(_)).then(|| Arc::new(record)),
-        }
-    }
-}
-
 struct Committer {
-    store: Store,
-    heads: Arc<Heads>,
-    recents: Arc<Recents>,
+    db: Connection,
+    store: Arc<Store>,
+    /// How many pages the log had after the last commit.
+    log_pages: Arc<AtomicI32>,
     folder: PathBuf,
     reserve_bytes: u64,
     /// Why nothing is written any more.
@@ -187,46 +128,121 @@ struct Committer {
     gate: Option<super::tests::Gate>,
 }
 
-/// What the group makes of one key.
-struct Staged {
-    now: Content,
-    /// Whether and when the stored record wants attention.
-    stored_attention: Option<(AttentionKind, Timestamp)>,
-    is_stored: bool,
-    is_changed: bool,
-    stream: Option<StreamId>,
-    event: Option<(StreamId, Position)>,
-    /// The event that was written last.
-    written: Option<Arc<Record>>,
-}
-
-#[derive(Clone)]
-enum Content {
-    Absent,
-    Bytes(UserValue),
-    /// A head, and its stored form where the caller made that already.
-    Head(Arc<Record>, Option<UserValue>),
-}
-
-#[derive(Default)]
-struct Group {
-    staged: HashMap<Vec<u8>, Staged>,
-    answers: Vec<(Answer, Result<(), TransactError>)>,
-    is_changed: bool,
-}
+type Answers = Vec<(Answer, Result<(), TransactError>)>;
 
 impl Committer {
     fn run(mut self, waiting: &Receiver<Request>) {
         while let Ok(first) = waiting.recv() {
-            let mut group = Group::default();
-            let is_full = self.is_full();
-            self.add(&mut group, first, is_full);
-            while group.answers.len() < GROUP_MAX
-                && let Ok(next) = waiting.try_recv()
-            {
-                self.add(&mut group, next, is_full);
+            if let Some(reason) = &self.broken {
+                let refused = LedgerError::Unavailable(reason.clone());
+                // Here and below: a caller that no longer listens has its transaction done, or not done, all the same.
+                let _ = first.answer.send(Err(refused.into()));
+                continue;
             }
-            self.finish(group);
+            let mut answers = Answers::new();
+            match self.commit(first, waiting, &mut answers) {
+                Ok(()) => {
+                    for (answer, outcome) in answers {
+                        let _ = answer.send(outcome);
+                    }
+                    if self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+                        self.checkpoint(CheckpointMode::PASSIVE);
+                    }
+                }
+                Err(error) => self.fail(&error, answers),
+            }
+        }
+        if self.broken.is_none() {
+            // Readers stay; those not reading now need not be in the way.
+            self.store.disconnect();
+            self.checkpoint(CheckpointMode::TRUNCATE);
+        }
+    }
+
+    /// Commits the first transaction together with those that wait behind it.
+    fn commit(
+        &self,
+        first: Request,
+        waiting: &Receiver<Request>,
+        answers: &mut Answers,
+    ) -> rusqlite::Result<()> {
+        let is_full = self.is_full();
+        let mut group = Group::new(&self.db, &self.store.streams);
+        let mut next = Some(first);
+        while let Some(Request { writes, answer }) = next.take() {
+            answers.push((answer, Ok(())));
+            if answers.len() == 1 {
+                self.step("BEGIN IMMEDIATE")?;
+            }
+            let outcome = if is_full && creates(&writes) {
+                Err(Halt::Refused(self.full().into()))
+            } else {
+                group.transact(writes)
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(Halt::Refused(error)) => {
+                    if let Some((_, outcome)) = answers.last_mut() {
+                        *outcome = Err(error);
+                    }
+                }
+                Err(Halt::Failed(error)) => return Err(error),
+            }
+            if answers.len() < GROUP_MAX {
+                next = waiting.try_recv().ok();
+            }
+        }
+        group.write_heads()?;
+        #[cfg(test)]
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
+        self.step("COMMIT")?;
+        group.publish();
+        Ok(())
+    }
+
+    fn step(&self, sql: &str) -> rusqlite::Result<()> {
+        self.db.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    fn fail(&mut self, error: &rusqlite::Error, answers: Answers) {
+        // Some errors have rolled it back already.
+        let is_undone = self.db.is_autocommit() || self.step("ROLLBACK").is_ok();
+        let is_harmless = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::OutOfMemory)
+        );
+        let failed = failed(error);
+        let reason = if is_undone && is_harmless {
+            tracing::warn!(error = %failed, "a write to the ledger failed and was undone");
+            format!("a write failed ({failed}); check the disk")
+        } else {
+            self.break_off(&failed)
+        };
+        for (answer, _) in answers {
+            let _ = answer.send(Err(LedgerError::Unavailable(reason.clone()).into()));
+        }
+    }
+
+    fn break_off(&mut self, error: &LedgerError) -> String {
+        tracing::error!(%error, "the ledger could not be written; it takes no more writes until it is opened again");
+        let reason = format!("a write failed ({error}); check the disk, then restart");
+        self.broken = Some(reason.clone());
+        reason
+    }
+
+    /// Carries the log over into the file. What a reader still needs of it stays for the next time.
+    fn checkpoint(&mut self, mode: CheckpointMode) {
+        match self.db.wal_checkpoint_v2(None::<&str>, mode) {
+            Ok(_) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                tracing::warn!(%error, "the ledger's log could not be carried over; it grows until there is room");
+            }
+            Err(error) => {
+                self.break_off(&failed(&error));
+            }
         }
     }
 
@@ -241,278 +257,16 @@ impl Committer {
         }
     }
 
-    fn add(&self, group: &mut Group, request: Request, is_full: bool) {
-        let Request { writes, answer } = request;
-        let creates = || {
-            writes
-                .iter()
-                .any(|write| matches!(write.action, Action::Create(_)))
-        };
-        let outcome = if let Some(reason) = &self.broken {
-            Err(LedgerError::Unavailable(reason.clone()).into())
-        } else if is_full && creates() {
-            let reason = format!(
-                "less than {} bytes are free on its disk",
-                self.reserve_bytes
-            );
-            Err(LedgerError::Unavailable(reason).into())
-        } else {
-            self.check(group, &writes).map(|()| apply(group, writes))
-        };
-        group.answers.push((answer, outcome));
-    }
-
-    /// Whether all conditions hold, given what the group did before.
-    fn check(&self, group: &mut Group, writes: &[Prepared]) -> Result<(), TransactError> {
-        for (number, write) in writes.iter().enumerate() {
-            if !group.staged.contains_key(&write.key) {
-                let staged = self.load(write)?;
-                group.staged.insert(write.key.clone(), staged);
-            }
-            let stored = &group.staged[&write.key].now;
-            if !holds(&write.action, stored)? {
-                return Err(TransactError::Conflict(Box::new(Conflict {
-                    write: number,
-                    stored: stored.record()?,
-                })));
-            }
-        }
-        Ok(())
-    }
-
-    fn load(&self, write: &Prepared) -> Result<Staged, LedgerError> {
-        let now = match write
-            .stream
-            .as_ref()
-            .and_then(|stream| self.heads.get(stream))
-        {
-            Some(head) => Content::Head(head, None),
-            None => {
-                // There is no other writer and no commit under way, so the newest is what is durable.
-                let stored = self
-                    .store
-                    .records
-                    .get(&write.key)
-                    .map_err(|error| failed(&error))?;
-                match (stored, &write.stream) {
-                    (None, _) => Content::Absent,
-                    (Some(bytes), Some(_)) => Content::Head(Arc::new(decode(&bytes)?), Some(bytes)),
-                    (Some(bytes), None) => Content::Bytes(bytes),
-                }
-            }
-        };
-        Ok(Staged {
-            stored_attention: now.attention()?,
-            is_stored: !matches!(now, Content::Absent),
-            is_changed: false,
-            stream: write.stream.clone(),
-            event: write.event.clone(),
-            written: None,
-            now,
-        })
-    }
-
-    /// Commits what passed, then answers.
-    fn finish(&mut self, group: Group) {
-        let Group {
-            staged,
-            answers,
-            is_changed,
-        } = group;
-        let committed = if is_changed {
-            self.commit(staged)
-        } else {
-            Ok(())
-        };
-        match committed {
-            Ok(()) => {
-                for (answer, outcome) in answers {
-                    // A caller that no longer listens has its transaction done all the same.
-                    let _ = answer.send(outcome);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the ledger could not be written; it takes no more writes until it is opened again");
-                let reason = format!("a write failed ({error}); check the disk, then restart");
-                for (answer, _) in answers {
-                    let _ = answer.send(Err(LedgerError::Unavailable(reason.clone()).into()));
-                }
-                self.broken = Some(reason);
-            }
-        }
-    }
-
-    fn commit(&self, staged: HashMap<Vec<u8>, Staged>) -> Result<(), LedgerError> {
-        let Store {
-            db,
-            records,
-            attention,
-            ..
-        } = &self.store;
-        let mut batch = db.batch().durability(Some(PersistMode::SyncData));
-        let mut heads = Vec::new();
-        let mut events = HashMap::<StreamId, Changes>::new();
-        for (key, staged) in staged {
-            if !staged.is_changed {
-                continue;
-            }
-            let wanted = staged.now.attention()?;
-            if wanted != staged.stored_attention {
-                if let Some((kind, due)) = staged.stored_attention {
-                    batch.remove(attention, key::attention(kind, due, &key));
-                }
-                if let Some((kind, due)) = wanted {
-                    batch.insert(attention, key::attention(kind, due, &key), []);
-                }
-            }
-            if let Some((stream, position)) = staged.event {
-                let changed = events.entry(stream).or_default();
-                changed.push((position, staged.written));
-            }
-            if let Some(stream) = staged.stream {
-                self.heads.take_out(&stream);
-                if let Content::Head(head, _) = &staged.now {
-                    heads.push((stream, Arc::clone(head)));
-                }
-            }
-            match staged.now {
-                Content::Absent if staged.is_stored => batch.remove(records, key),
-                Content::Absent => {}
-                Content::Bytes(bytes) => batch.insert(records, key, bytes),
-                Content::Head(_, Some(bytes)) => batch.insert(records, key, bytes),
-                Content::Head(head, None) => batch.insert(records, key, value::encode(&head)),
-            }
-        }
-        let (streams, changes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
-        let tails = self.recents.begin(&streams);
-        #[cfg(test)]
-        if let Some(gate) = &self.gate {
-            gate.pass();
-        }
-        // After a failure, what was taken out stays out: readers go to the tree from then on.
-        batch.commit().map_err(|error| failed(&error))?;
-        self.store.publish();
-        let tails = tails.into_iter().zip(changes);
-        let tails = tails
-            .map(|(tail, changes)| changed(tail?, changes))
-            .collect();
-        self.recents.end(streams, tails);
-        for (stream, head) in heads {
-            self.heads.put_in(stream, head);
-        }
-        Ok(())
+    fn full(&self) -> LedgerError {
+        LedgerError::Unavailable(format!(
+            "less than {} bytes are free on its disk",
+            self.reserve_bytes
+        ))
     }
 }
 
-/// What a group does to the events of one stream: written, or removed.
-type Changes = Vec<(Position, Option<Arc<Record>>)>;
-
-fn changed(mut tail: Tail, changes: Changes) -> Option<Tail> {
-    let mut changes = changes.into_iter();
-    changes
-        .all(|(position, written)| tail.change(&position, written))
-        .then_some(tail)
-}
-
-fn holds(action: &Action, stored: &Content) -> Result<bool, LedgerError> {
-    let revision_is = |revision: u64| match stored {
-        Content::Absent => Ok(false),
-        Content::Head(head, _) => Ok(head.revision() == revision),
-        Content::Bytes(bytes) => Ok(header(bytes)?.revision == revision),
-    };
-    match action {
-        Action::Create(_) => Ok(matches!(stored, Content::Absent)),
-        Action::Replace { revision, .. }
-        | Action::Delete {
-            revision: Some(revision),
-        } => revision_is(*revision),
-        Action::Delete { revision: None } => Ok(true),
-        Action::Admit(position) => Ok(match stored.head()? {
-            Some(head) => !head.head.covers(position),
-            None => false,
-        }),
-        Action::BaseAllows(number) => Ok(match stored.head()? {
-            Some(head) => head.head.base.number().is_none_or(|base| base <= *number),
-            None => false,
-        }),
-    }
-}
-
-/// Carries out writes whose conditions all hold.
-fn apply(group: &mut Group, writes: Vec<Prepared>) {
-    for write in writes {
-        let staged = group
-            .staged
-            .get_mut(&write.key)
-            .expect("checking has loaded every key");
-        staged.written = None;
-        let next = match write.action {
-            Action::Create(fresh) | Action::Replace { fresh, .. } => {
-                let bytes = fresh.bytes.into();
-                match fresh.record {
-                    Some(head) if staged.stream.is_some() => Content::Head(head, Some(bytes)),
-                    record => {
-                        staged.written = record;
-                        Content::Bytes(bytes)
-                    }
-                }
-            }
-            Action::Delete { .. } => Content::Absent,
-            Action::Admit(_) => staged.now.counted(),
-            Action::BaseAllows(_) => continue,
-        };
-        staged.now = next;
-        staged.is_changed = true;
-        group.is_changed = true;
-    }
-}
-
-impl Content {
-    fn record(&self) -> Result<Option<Record>, LedgerError> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Bytes(bytes) => decode(bytes).map(Some),
-            Self::Head(head, _) => Ok(Some(Record::clone(head))),
-        }
-    }
-
-    fn head(&self) -> Result<Option<&HeadRecord>, LedgerError> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Head(record, _) => match &**record {
-                Record::Head(head) => Ok(Some(head)),
-                _ => Err(corrupt(
-                    "a record of another kind is stored under a head's key",
-                )),
-            },
-            Self::Bytes(_) => Err(corrupt(
-                "a record of another kind is stored under a head's key",
-            )),
-        }
-    }
-
-    fn attention(&self) -> Result<Option<(AttentionKind, Timestamp)>, LedgerError> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Bytes(bytes) => Ok(header(bytes)?.attention),
-            Self::Head(head, _) => Ok(head.attention()),
-        }
-    }
-
-    /// The head with one more append counted.
-    fn counted(&self) -> Self {
-        let Self::Head(record, _) = self else {
-            return self.clone();
-        };
-        let mut record = Record::clone(record);
-        if let Record::Head(head) = &mut record {
-            head.appended += 1;
-            head.revision += 1;
-        }
-        Self::Head(Arc::new(record), None)
-    }
-}
-
-fn header(bytes: &[u8]) -> Result<value::Header, LedgerError> {
-    value::header(bytes).map_err(|error| LedgerError::Corrupt(error.to_string()))
+fn creates(writes: &[Prepared]) -> bool {
+    writes
+        .iter()
+        .any(|write| matches!(write.action, Action::Create(_)))
 }

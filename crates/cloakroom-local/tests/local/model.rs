@@ -116,11 +116,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[expect(clippy::result_large_err, reason = "a test")]
-fn outcome(answer: Result<(), TransactError>) -> Result<(), Conflict> {
+fn outcome(answer: Result<(), TransactError>) -> Result<(), Box<Conflict>> {
     match answer {
         Ok(()) => Ok(()),
-        Err(TransactError::Conflict(conflict)) => Err(*conflict),
+        Err(TransactError::Conflict(conflict)) => Err(conflict),
         Err(TransactError::Ledger(error)) => panic!("{error}"),
     }
 }

@@ -1,0 +1,83 @@
+//! A transaction on its way to the writer, with all that can be worked out on the caller's thread.
+
+use std::sync::Arc;
+
+use cloakroom_core::id::{StreamId, SubscriptionName};
+use cloakroom_core::position::Position;
+use cloakroom_engine::ports::{TransactError, Write};
+use cloakroom_engine::record::{HeadRecord, Key, Record};
+use tokio::sync::oneshot;
+
+use super::tables::Wanted;
+use crate::{key, value};
+
+pub(super) type Answer = oneshot::Sender<Result<(), TransactError>>;
+
+pub(super) struct Request {
+    pub(super) writes: Vec<Prepared>,
+    pub(super) answer: Answer,
+}
+
+pub(super) struct Prepared {
+    pub(super) target: Target,
+    pub(super) action: Action,
+}
+
+/// What a write reads its condition from, and changes.
+pub(super) enum Target {
+    Head(StreamId),
+    Event(StreamId, Position),
+    Cursor(SubscriptionName, StreamId),
+    Record(Vec<u8>),
+}
+
+pub(super) enum Action {
+    Create(Fresh),
+    Replace { fresh: Fresh, revision: u64 },
+    Delete { revision: Option<u64> },
+    Admit(Position),
+    BaseAllows(u64),
+}
+
+/// A record about to be written.
+pub(super) struct Fresh {
+    pub(super) bytes: Vec<u8>,
+    pub(super) attention: Wanted,
+    /// Set for heads, which are kept in memory.
+    pub(super) head: Option<Arc<HeadRecord>>,
+}
+
+impl Prepared {
+    pub(super) fn new(write: Write) -> Self {
+        let target = match write.key() {
+            Key::Head(stream) => Target::Head(stream),
+            Key::Event(stream, position) => Target::Event(stream, position),
+            Key::Cursor(name, stream) => Target::Cursor(name, stream),
+            key => Target::Record(key::encode(&key)),
+        };
+        let action = match write {
+            Write::Create(record) => Action::Create(Fresh::new(record)),
+            Write::Replace { record, revision } => Action::Replace {
+                fresh: Fresh::new(record),
+                revision,
+            },
+            Write::Delete { revision, .. } => Action::Delete { revision },
+            Write::Admit { position, .. } => Action::Admit(position),
+            Write::BaseAllows { number, .. } => Action::BaseAllows(number),
+        };
+        Self { target, action }
+    }
+}
+
+impl Fresh {
+    fn new(record: Record) -> Self {
+        Self {
+            bytes: value::encode(&record),
+            attention: record.attention(),
+            head: match record {
+                Record::Head(head) => Some(Arc::new(head)),
+                _ => None,
+            },
+        }
+    }
+}
