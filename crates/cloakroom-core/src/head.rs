@@ -50,13 +50,14 @@ pub struct Gap {
     pub from: u64,
     /// The last missing number.
     pub to: u64,
-    /// When the clock started.
+    /// When the clock started: when the later of the hole's two neighbours was accepted.
     pub since: Timestamp,
     /// When the policy decides.
     pub deadline: Timestamp,
     /// The deadline passed and the policy is to wait (or the hole is too wide to skip).
     pub stalled: bool,
-    /// Passing over has begun, at this number: it goes on to the end of the hole whatever the clock says.
+    /// The hole is being passed over, from this number on: to its end, whatever the clock says. The numbers from here to
+    /// below `from` have their placeholders already, and still want their gap event.
     pub skipping_from: Option<u64>,
 }
 

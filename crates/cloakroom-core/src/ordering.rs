@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::head::Head;
+use crate::head::{Base, Head};
 use crate::id::Identity;
 use crate::position::{Position, Sequence};
 use crate::time::Timestamp;
 
 /// How many gaps of the greatest width a number may lie above the next expected one before it is taken for a mistake.
 const PLAUSIBLE_GAPS: u64 = 1_000;
+
+/// The narrowest width that counts there: who never skips (`max: 0`) still takes what comes before its predecessors.
+const PLAUSIBLE_WIDTH_MIN: u64 = 1_000;
 
 /// What orders a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +161,17 @@ impl Rule {
             guard: Guard::Head,
         };
         match (self, sequence) {
-            (Self::Arrival, _) => guarded(Position::arrival(now, identity)),
+            (Self::Arrival, _) => {
+                // A clock that was set back must not keep new events below the head.
+                let after_head = head
+                    .position
+                    .as_ref()
+                    .and_then(Position::just_after_arrival);
+                guarded(Position::arrival(
+                    now.max(after_head.unwrap_or(now)),
+                    identity,
+                ))
+            }
             (_, None) => Placement::Quarantine(Reason::MissingSequence),
             (Self::Sparse { .. }, Some(sequence)) => {
                 let position = Position::sparse(sequence, identity);
@@ -196,33 +209,40 @@ impl Rule {
         !matches!(self, Self::Arrival)
     }
 
-    fn fixed_base(&self) -> crate::head::Base {
+    fn fixed_base(&self) -> Base {
         match self {
             Self::Dense {
                 first: First::Number(number),
                 ..
-            } => crate::head::Base::Settled(*number),
-            _ => crate::head::Base::Open,
+            } => Base::Settled(*number),
+            _ => Base::Open,
         }
     }
 }
 
 fn place_dense(head: &Head, number: u64, gap: &GapPolicy) -> Placement {
-    use crate::head::Base;
     let position = Position::dense(number);
     let base = head.base.number();
-    if base.is_some_and(|base| number < base) || head.is_at_or_below_floor(&position) {
+    let below_base = matches!(head.base, Base::Settled(base) if number < base);
+    if below_base || head.is_at_or_below_floor(&position) {
         return Placement::Late;
     }
     let expected = head.position.as_ref().and_then(Position::number).or(base);
-    let farthest =
-        expected.map(|expected| expected.saturating_add(gap.max.saturating_mul(PLAUSIBLE_GAPS)));
+    let plausible = gap
+        .max
+        .max(PLAUSIBLE_WIDTH_MIN)
+        .saturating_mul(PLAUSIBLE_GAPS);
+    let farthest = expected.map(|expected| expected.saturating_add(plausible));
     if number == u64::MAX || farthest.is_some_and(|farthest| number > farthest) {
         return Placement::Quarantine(Reason::BadSequence);
     }
     let guard = match head.base {
         Base::Settled(_) => Guard::None,
+        // A fixed base may still be lowered: below it the write is refused until the base is settled.
         Base::Open | Base::Fixed(_) => Guard::Base(number),
     };
     Placement::At { position, guard }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,12 @@
 //! A pure function. The engine reads the head and the candidates above it, asks [`resequence`], and writes the answer
 //! in one transaction that is conditioned on the head it read.
 
+mod dense;
+
 use std::time::Duration;
 
 use crate::head::{Base, Gap, Head};
-use crate::ordering::{First, GapAction, GapPolicy, Rule};
+use crate::ordering::{First, Rule};
 use crate::position::Position;
 use crate::time::Timestamp;
 
@@ -35,7 +37,7 @@ pub struct Decision {
     pub released: usize,
     /// How many of the released ones, from the first, are older versions of the last: recorded, never handed out.
     pub superseded: usize,
-    /// Numbers to be passed over: placeholders to write, all of them up to the new head.
+    /// Numbers to be passed over: entries to write above the released candidates, the last of them at the new head.
     pub skipped: Option<Skip>,
     /// Look again at once: more may be released than this decision could hold.
     pub again: bool,
@@ -46,39 +48,39 @@ impl Decision {
     /// deadline: the new one is derived again from the events then. So a burst in reverse order costs one head write.
     pub fn must_write(&self, before: &Head, now: Timestamp) -> bool {
         let after = &self.head;
+        let not_due = before
+            .wake_at
+            .is_some_and(|at| now < at && after.wake_at.is_some_and(|new| at <= new));
         let gap_only_shrank = match (&before.gap, &after.gap) {
-            (Some(old), Some(new)) => {
-                let same = Gap {
+            (Some(old), Some(new)) if new.to <= old.to => {
+                let gap = Gap {
                     to: old.to,
                     since: old.since,
                     deadline: old.deadline,
                     ..new.clone()
                 };
-                same == *old && new.to <= old.to
+                let but_for_the_gap = Head {
+                    gap: Some(gap),
+                    wake_at: before.wake_at,
+                    ..after.clone()
+                };
+                but_for_the_gap == *before
             }
             _ => false,
         };
-        let not_due = before
-            .wake_at
-            .is_some_and(|at| now < at && after.wake_at.is_some_and(|new| new >= at));
-        let same = Head {
-            gap: before.gap.clone(),
-            wake_at: before.wake_at,
-            ..after.clone()
-        };
-        !(*after == *before || (gap_only_shrank && not_due && same == *before))
+        *after != *before && !(gap_only_shrank && not_due)
     }
 }
 
-/// Placeholders for the numbers `from..=to`.
+/// Numbers that are passed over: a placeholder for each of `from..=to`, in the transaction that moves the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skip {
     /// The first number to write.
     pub from: u64,
-    /// The last number to write.
+    /// The last number to write; below `from` when only the gap event is still to be written.
     pub to: u64,
-    /// Where the whole range that is passed over starts, when this is its end: the last placeholder then stands for the
-    /// range and is its one gap event.
+    /// Where the whole range that is passed over starts, when it ends here: the entry at the new head is then the one
+    /// gap event of `range_from..=to`.
     pub range_from: Option<u64>,
 }
 
@@ -102,7 +104,12 @@ pub fn need(rule: &Rule, head: &Head, now: Timestamp) -> Need {
         Rule::Dense {
             first: First::Lowest { .. },
             ..
-        } if head.base == Base::Open && asleep => Need::Nothing,
+        } if head.base == Base::Open => match head.wake_at {
+            // The window runs from whichever event was accepted first.
+            None => Need::All,
+            Some(_) if asleep => Need::Nothing,
+            Some(_) => Need::Run,
+        },
         Rule::Dense { .. } | Rule::Version | Rule::Arrival => Need::Run,
     }
 }
@@ -117,7 +124,9 @@ pub fn resequence(
     now: Timestamp,
 ) -> Decision {
     match rule {
-        Rule::Dense { first, gap, .. } => dense(first, gap, head, candidates, complete, now),
+        Rule::Dense { first, gap, .. } => {
+            dense::decide(first, gap, head, candidates, complete, now)
+        }
         Rule::Sparse { hold, .. } => sparse(*hold, head, candidates, now),
         Rule::Version => {
             let decision = release_all(head, candidates, complete);
@@ -187,199 +196,5 @@ fn sparse(hold: Duration, head: &Head, candidates: &[Candidate], now: Timestamp)
     }
 }
 
-fn dense(
-    first: &First,
-    policy: &GapPolicy,
-    head: &Head,
-    candidates: &[Candidate],
-    complete: bool,
-    now: Timestamp,
-) -> Decision {
-    let base = match head.base {
-        Base::Settled(base) => base,
-        Base::Open | Base::Fixed(_) => return choose_base(first, head, candidates, now),
-    };
-    let mut next = match head.position.as_ref() {
-        Some(position) => position.number().map_or(base, |number| number + 1),
-        None => base,
-    };
-    let mut released = 0;
-    for candidate in candidates {
-        match candidate.position.number() {
-            Some(number) if number == next && !candidate.position.is_late() => next += 1,
-            _ if candidate.position.is_late()
-                && candidate.position.number().is_none_or(|n| n < next) => {}
-            _ => break,
-        }
-        released += 1;
-    }
-    let position = candidates[..released]
-        .last()
-        .map(|last| last.position.clone())
-        .or_else(|| head.position.clone());
-    let Some(above) = candidates.get(released) else {
-        let head = Head {
-            position,
-            gap: None,
-            wake_at: None,
-            ..head.clone()
-        };
-        return Decision {
-            head,
-            released,
-            superseded: 0,
-            skipped: None,
-            again: !complete,
-        };
-    };
-    let to = above
-        .position
-        .number()
-        .map_or(next, |number| number.saturating_sub(1));
-    let gap = open_gap(policy, head.gap.as_ref(), next, to, above.recorded, now);
-    let head = Head {
-        position,
-        ..head.clone()
-    };
-    decide_gap(policy, head, gap, released, now)
-}
-
-/// Fixes where a `first: lowest` stream starts, in three steps with a look at the ledger between them: choose the
-/// lowest number once the window is over, look for lower ones that were written before the choice, then settle.
-fn choose_base(first: &First, head: &Head, candidates: &[Candidate], now: Timestamp) -> Decision {
-    let lowest = candidates
-        .iter()
-        .find_map(|c| c.position.number().filter(|_| !c.position.is_late()));
-    let Some(lowest) = lowest else {
-        return unchanged(head);
-    };
-    let with_base = |base, again| Decision {
-        head: Head {
-            base,
-            wake_at: None,
-            ..head.clone()
-        },
-        again,
-        ..unchanged(head)
-    };
-    match (head.base, first) {
-        (Base::Fixed(base), _) if lowest < base => with_base(Base::Fixed(lowest), true),
-        (Base::Fixed(base), _) => with_base(Base::Settled(base), true),
-        (_, First::Number(number)) => with_base(Base::Settled(*number), true),
-        (_, First::Lowest { hold }) => match head.wake_at {
-            Some(at) if now >= at => with_base(Base::Fixed(lowest), true),
-            Some(_) => unchanged(head),
-            None => {
-                let opened = candidates
-                    .iter()
-                    .map(|candidate| candidate.recorded)
-                    .min()
-                    .unwrap_or(now);
-                Decision {
-                    head: Head {
-                        wake_at: Some(opened.after(*hold)),
-                        ..head.clone()
-                    },
-                    again: now >= opened.after(*hold),
-                    ..unchanged(head)
-                }
-            }
-        },
-    }
-}
-
-/// The hole `from..=to`, with its clock. The clock runs from the first event above the hole, which is also the one that
-/// shrank it from above; when the head moved into the hole it starts anew. It never runs from before the stream's
-/// previous hole was opened.
-fn open_gap(
-    policy: &GapPolicy,
-    before: Option<&Gap>,
-    from: u64,
-    to: u64,
-    above: Timestamp,
-    now: Timestamp,
-) -> Gap {
-    if let Some(gap) = before {
-        if gap.from == from && gap.to == to {
-            return gap.clone();
-        }
-        if gap.skipping_from.is_some() && from <= gap.to && to <= gap.to {
-            return Gap {
-                from,
-                to,
-                ..gap.clone()
-            };
-        }
-    }
-    let since = match before {
-        Some(gap) if gap.from < from && from <= gap.to => now,
-        Some(gap) => above.max(gap.since),
-        None => above,
-    };
-    Gap {
-        from,
-        to,
-        since,
-        deadline: since.after(policy.after),
-        stalled: false,
-        skipping_from: None,
-    }
-}
-
-fn decide_gap(
-    policy: &GapPolicy,
-    head: Head,
-    gap: Gap,
-    released: usize,
-    now: Timestamp,
-) -> Decision {
-    let waiting = |gap: Gap, wake_at, again| Decision {
-        head: Head {
-            gap: Some(gap),
-            wake_at,
-            ..head.clone()
-        },
-        released,
-        superseded: 0,
-        skipped: None,
-        again,
-    };
-    let start = gap.skipping_from.unwrap_or(gap.from);
-    let skippable = gap.skipping_from.is_some()
-        || (policy.then == GapAction::Skip
-            && gap.to - gap.from < policy.max
-            && now >= gap.deadline);
-    if !skippable {
-        let stalled = now >= gap.deadline;
-        let wake_at = (!stalled).then_some(gap.deadline);
-        return waiting(Gap { stalled, ..gap }, wake_at, false);
-    }
-    if released > 0 {
-        // One thing at a time: first the run that is there, then the hole behind it.
-        let due = Some(gap.deadline);
-        return waiting(gap, due, true);
-    }
-    let to = gap.to.min(gap.from + (PLACEHOLDERS_MAX - 1));
-    let complete = to == gap.to;
-    let rest = Gap {
-        from: to + 1,
-        skipping_from: Some(start),
-        ..gap
-    };
-    Decision {
-        head: Head {
-            position: Some(Position::dense(to)),
-            gap: (!complete).then_some(rest),
-            wake_at: None,
-            ..head
-        },
-        released: 0,
-        superseded: 0,
-        skipped: Some(Skip {
-            from: gap.from,
-            to,
-            range_from: complete.then_some(start),
-        }),
-        again: true,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -215,17 +215,7 @@ impl Appender {
         let event = draft.event(stream.clone(), position.clone(), None);
         let id = event.id.clone();
         let mut writes = vec![Write::Create(Record::Event(event))];
-        match guard {
-            Guard::None => {}
-            Guard::Base(number) => writes.push(Write::BaseAllows {
-                stream: stream.clone(),
-                number,
-            }),
-            Guard::Head => writes.push(Write::Admit {
-                stream: stream.clone(),
-                position: position.clone(),
-            }),
-        }
+        writes.extend(guard_write(guard, &stream, &position));
         if !source.rule.position_is_identity() {
             writes.push(Write::Create(Record::Identity(
                 draft.placed(source, &stream, &position),
@@ -507,6 +497,19 @@ impl Appender {
             }),
             Err(TransactError::Ledger(error)) => Err(error),
         }
+    }
+}
+
+/// The write that holds an append to its guard.
+pub(crate) fn guard_write(guard: Guard, stream: &StreamId, position: &Position) -> Option<Write> {
+    let stream = stream.clone();
+    match guard {
+        Guard::None => None,
+        Guard::Base(number) => Some(Write::BaseAllows { stream, number }),
+        Guard::Head => Some(Write::Admit {
+            stream,
+            position: position.clone(),
+        }),
     }
 }
 

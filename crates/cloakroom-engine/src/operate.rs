@@ -5,11 +5,11 @@
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
 use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
-use cloakroom_core::ordering::{Placement, Reason};
+use cloakroom_core::ordering::{Guard, Placement, Reason, Rule};
 use cloakroom_core::position::{Position, Sequence};
 use cloakroom_core::time::Timestamp;
 
-use crate::append::Draft;
+use crate::append::{Draft, guard_write};
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
     Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution,
@@ -18,6 +18,9 @@ use crate::shared::{Active, Shared, StoreError};
 
 /// How many records are read at a time.
 const PAGE: usize = 500;
+
+/// The widest gap an operator may pass over, in numbers: each gets a placeholder.
+const SKIPPED_MAX: u64 = 1_000_000;
 
 /// Where a replay starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,12 +284,24 @@ impl Shared {
                     "there is no stream {stream}"
                 )));
             };
-            let Some(gap) = before.head.gap.clone() else {
+            // The hole as it is now: one that shrank is not always written at once.
+            let now = match self.catalog.rule(stream) {
+                Some(rule) => self.decide(rule, &before, self.clock.now()).await?,
+                None => None,
+            };
+            let gap = now.and_then(|decision| decision.head.gap);
+            let Some(gap) = gap.filter(|_| before.head.gap.is_some()) else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no gap"
                 )));
             };
             let range = (gap.from, gap.to);
+            if gap.to - gap.from >= SKIPPED_MAX {
+                return Err(OperateError::NotPossible(format!(
+                    "the gap from {} to {} is too wide to be passed over: is the last number a mistake?",
+                    gap.from, gap.to
+                )));
+            }
             let gap = Gap {
                 skipping_from: Some(gap.skipping_from.unwrap_or(gap.from)),
                 ..gap
@@ -352,7 +367,13 @@ impl Shared {
                 self.clock.now(),
             );
             let own_place = match placement {
-                Placement::At { position, .. } if !head.head.covers(&position) => Some(position),
+                Placement::At { position, guard } if !head.head.covers(&position) => {
+                    Some((position, guard))
+                }
+                _ if source.rule == Rule::Version => {
+                    let text = "a newer version was there before: discard it";
+                    return Err(OperateError::NotPossible(text.into()));
+                }
                 Placement::Quarantine(Reason::MissingSequence | Reason::BadSequence) => {
                     return Err(OperateError::NotPossible(
                         "it has no usable sequence: give one to release it".into(),
@@ -375,17 +396,16 @@ impl Shared {
         &self,
         before: &Quarantined,
         stream: &StreamId,
-        own_place: Option<Position>,
+        own_place: Option<(Position, Guard)>,
         head: &HeadRecord,
         sequence: Option<String>,
     ) -> Result<Option<(StreamId, Position)>, OperateError> {
-        let late = Position::after_head(head.head.position.as_ref());
+        let first_late = Position::after_head(head.head.position.as_ref());
+        let late = std::iter::successors(first_late, |last| Position::after_head(Some(last)));
         let places = own_place
             .into_iter()
-            .chain(std::iter::successors(late, |last| {
-                Position::after_head(Some(last))
-            }));
-        for position in places {
+            .chain(late.map(|position| (position, Guard::Head)));
+        for (position, guard) in places {
             let is_late = position
                 .is_late()
                 .then(|| sequence.clone().unwrap_or_default());
@@ -395,14 +415,11 @@ impl Shared {
                 stream: stream.clone(),
                 position: position.clone(),
             };
-            let writes = vec![
+            let mut writes = vec![
                 Write::Create(Record::Event(event)),
-                Write::Admit {
-                    stream: stream.clone(),
-                    position: position.clone(),
-                },
                 resolve(before, released),
             ];
+            writes.extend(guard_write(guard, stream, &position));
             match self.ledger.transact(writes).await {
                 Ok(()) => return Ok(Some((stream.clone(), position))),
                 Err(TransactError::Conflict(conflict)) if conflict.write == 0 => {}

@@ -30,19 +30,18 @@ impl Shared {
         while let Some(Record::Head(before)) = self.ledger.get(&Key::Head(stream.clone())).await? {
             let now = self.clock.now();
             let decision = self.decide(rule, &before, now).await?;
-            let written = match &decision {
-                Some(decision) if decision.must_write(&before.head, now) => {
-                    self.carry_out(&before, decision, now).await?
+            if let Some(decision) = &decision
+                && decision.must_write(&before.head, now)
+            {
+                if !self.carry_out(&before, decision, now).await? {
+                    continue;
                 }
-                _ => true,
-            };
-            let after = decision
-                .as_ref()
-                .map_or(&before.head, |decision| &decision.head);
-            if written && !decision.as_ref().is_some_and(|decision| decision.again) {
-                if let Some(at) = after.wake_at {
+                // What was not written is armed already.
+                if let Some(at) = decision.head.wake_at {
                     self.timers.set(at, Due::Resequence(stream.clone()));
                 }
+            }
+            if !decision.as_ref().is_some_and(|decision| decision.again) {
                 break;
             }
         }
@@ -106,9 +105,8 @@ impl Shared {
             revision: before.revision,
         }];
         if let Some(skip) = &decision.skipped {
-            writes.extend(
-                placeholders(stream, *skip, now).map(|event| Write::Create(Record::Event(event))),
-            );
+            let entries = skipped(stream, *skip, decision.head.position.as_ref(), now);
+            writes.extend(entries.map(|event| Write::Create(Record::Event(event))));
         }
         if decision.superseded > 0 {
             let after = before.head.position.as_ref();
@@ -158,26 +156,34 @@ impl Shared {
     }
 }
 
-/// The entries that hold the places of skipped numbers. The last one stands for the whole range, once that is complete.
-fn placeholders(stream: &StreamId, skip: Skip, now: Timestamp) -> impl Iterator<Item = Event> + '_ {
-    (skip.from..=skip.to).map(move |number| {
-        let position = Position::dense(number);
-        let body = match skip.range_from {
-            Some(from) if number == skip.to => Body::Gap { from, to: number },
-            _ => Body::Placeholder,
-        };
-        Event {
-            stream: stream.clone(),
-            id: EventId::of(stream, &position),
-            position,
-            identity: Identity::from("cloakroom.gap"),
-            event_type: "cloakroom.gap".to_owned(),
-            time: None,
-            recorded: now,
-            traceparent: None,
-            late: None,
-            body,
-        }
+/// The entries that hold the places of skipped numbers. The one at the head stands for the whole range, once that is
+/// complete.
+fn skipped<'a>(
+    stream: &'a StreamId,
+    skip: Skip,
+    head: Option<&'a Position>,
+    now: Timestamp,
+) -> impl Iterator<Item = Event> + 'a {
+    let gap = skip
+        .range_from
+        .zip(head)
+        .map(|(from, head)| (head.clone(), Body::Gap { from, to: skip.to }));
+    let gap_event = gap.as_ref().map(|(position, _)| position.clone());
+    let placeholders = (skip.from..=skip.to)
+        .map(Position::dense)
+        .filter(move |position| Some(position) != gap_event.as_ref())
+        .map(|position| (position, Body::Placeholder));
+    placeholders.chain(gap).map(move |(position, body)| Event {
+        stream: stream.clone(),
+        id: EventId::of(stream, &position),
+        position,
+        identity: Identity::from("cloakroom.gap"),
+        event_type: "cloakroom.gap".to_owned(),
+        time: None,
+        recorded: now,
+        traceparent: None,
+        late: None,
+        body,
     })
 }
 

@@ -76,7 +76,7 @@ impl Shared {
     async fn visit(&self, head: HeadRecord) -> Result<(), StoreError> {
         let last = self.ledger.last_event(&head.stream).await?;
         let behind = last.is_some_and(|last| !head.head.covers(&last.position));
-        if behind && head.head.wake_at.is_none_or(|at| at <= self.clock.now()) {
+        if behind {
             self.resequence.ring(head.stream.clone());
         }
         let Some(released) = &head.head.position else {

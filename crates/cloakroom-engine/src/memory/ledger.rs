@@ -22,6 +22,9 @@ pub struct MemoryLedger {
 /// Keys in the order of the indexes: kind first, then what the kind is listed by.
 type SortKey = (u8, Vec<String>);
 
+/// Where a record stands in an index: when it is due (0 where that does not count), and its key.
+type Place = (i64, SortKey);
+
 impl MemoryLedger {
     /// An empty ledger.
     pub fn new() -> Self {
@@ -136,18 +139,18 @@ impl Ledger for MemoryLedger {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page, LedgerError> {
+        let Ok(start) = cursor.map(serde_json::from_str::<Place>).transpose() else {
+            // Not a cursor that this ledger gave: there is nothing behind it.
+            return Ok(Page::default());
+        };
         let records = self.lock();
-        let mut found: Vec<(String, &Record)> = match index {
+        let mut found: Vec<(Place, &Record)> = match index {
             Index::Attention { kind, due } => records
                 .iter()
                 .filter_map(|(key, record)| {
                     let (its_kind, at) = record.attention()?;
-                    let place = format!(
-                        "{:020} {}",
-                        at.as_micros(),
-                        serde_json::to_string(key).ok()?
-                    );
-                    (its_kind == *kind && at <= *due).then_some((place, record))
+                    (its_kind == *kind && at <= *due)
+                        .then(|| ((at.as_micros(), key.clone()), record))
                 })
                 .collect(),
             _ => {
@@ -157,33 +160,21 @@ impl Ledger for MemoryLedger {
                     .take_while(|((its_kind, key), _)| {
                         *its_kind == kind && key.starts_with(&prefix)
                     })
-                    .filter_map(|(key, record)| Some((serde_json::to_string(key).ok()?, record)))
+                    .map(|(key, record)| ((0, key.clone()), record))
                     .collect()
             }
         };
-        if matches!(index, Index::Attention { .. }) {
-            found.sort_by(|a, b| a.0.cmp(&b.0));
-        }
-        let start = match cursor {
-            Some(cursor) => found
-                .iter()
-                .position(|(place, _)| place == cursor)
-                .map_or_else(
-                    || {
-                        found
-                            .iter()
-                            .position(|(place, _)| place.as_str() > cursor)
-                            .unwrap_or(found.len())
-                    },
-                    |at| at + 1,
-                ),
-            None => 0,
-        };
-        let page = &found[start..found.len().min(start.saturating_add(limit))];
-        let more = start + page.len() < found.len();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found.retain(|(place, _)| start.as_ref().is_none_or(|start| place > start));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more);
         Ok(Page {
-            records: page.iter().map(|(_, record)| (*record).clone()).collect(),
-            next: page.last().filter(|_| more).map(|(place, _)| place.clone()),
+            next: next.and_then(|(place, _)| serde_json::to_string(place).ok()),
+            records: found
+                .into_iter()
+                .map(|(_, record)| record.clone())
+                .collect(),
         })
     }
 
