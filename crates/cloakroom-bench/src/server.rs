@@ -16,6 +16,10 @@ use crate::connection::Connection;
 use crate::process::Usage;
 use crate::webhook::{SECRET, SECRET_VARIABLE, SOURCE};
 
+/// What deliveries are signed with, and where the server finds it.
+const SINK_SECRET: &str = "whsec_Y2xvYWtyb29tLWJlbmNoLWRlbGl2ZXJpZXM=";
+const SINK_SECRET_VARIABLE: &str = "CLOAKROOM_BENCH_SINK_SECRET";
+
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at whether a server is still busy.
@@ -71,7 +75,8 @@ impl Server {
             .arg("--config")
             .arg(&config)
             .current_dir(scratch.path())
-            .env(SECRET_VARIABLE, SECRET);
+            .env(SECRET_VARIABLE, SECRET)
+            .env(SINK_SECRET_VARIABLE, SINK_SECRET);
         Self::start(command, address, scratch).await
     }
 
@@ -215,7 +220,7 @@ server:
             "subscriptions:
   bench:
     sources: [{SOURCE}]
-    sink: {{ http: {{ url: \"http://{consumer}/hooks\", secret: env:{SECRET_VARIABLE} }} }}
+    sink: {{ http: {{ url: \"http://{consumer}/hooks\", secret: env:{SINK_SECRET_VARIABLE} }} }}
     from: earliest
 "
         )

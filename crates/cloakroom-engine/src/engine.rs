@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cloakroom_core::event::Payload;
 use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
@@ -334,25 +335,26 @@ impl Engine {
         max: usize,
         wait: Duration,
     ) -> Result<Batch, OperateError> {
-        let active = self.shared.active(name)?;
-        if !matches!(active.config.route, Route::Pull { .. }) {
-            let text =
-                format!("the events of subscription {name} are sent to its sink, not pulled");
-            return Err(OperateError::NotPossible(text));
-        }
-        Ok(self.shared.pull(active, max, wait).await?)
+        Ok(self.shared.pull(self.pulled(name)?, max, wait).await?)
     }
 
-    /// Settles fetched events; how many were not settled before.
+    /// The subscription of this name, if it is one whose events are fetched.
+    fn pulled(&self, name: &SubscriptionName) -> Result<&crate::shared::Active, OperateError> {
+        let active = self.shared.active(name)?;
+        if matches!(active.config.route, Route::Pull { .. }) {
+            return Ok(active);
+        }
+        let text = format!("the events of subscription {name} are sent to its sink, not pulled");
+        Err(OperateError::NotPossible(text))
+    }
+
+    /// Settles events of a pull subscription; how many were not settled before.
     pub async fn acknowledge(
         &self,
         name: &SubscriptionName,
         ids: &[EventId],
     ) -> Result<usize, OperateError> {
-        Ok(self
-            .shared
-            .acknowledge(self.shared.active(name)?, ids)
-            .await?)
+        Ok(self.shared.acknowledge(self.pulled(name)?, ids).await?)
     }
 
     /// Watches what is released for a subscription, from now on or after an event.
@@ -443,29 +445,33 @@ impl Engine {
             .clone()
     }
 
-    /// The payload of an event, or a part of it.
-    pub async fn payload(
+    /// When a subscription's name was first configured.
+    pub fn since(&self, name: &SubscriptionName) -> Option<Timestamp> {
+        Some(self.shared.active.get(name)?.since)
+    }
+
+    /// What is known of the payload of an event; `None` when there is no such event, or it has none.
+    pub async fn payload(&self, id: &EventId) -> Result<Option<Payload>, StoreError> {
+        self.shared.payload_of(id).await
+    }
+
+    /// The bytes of a payload, or a part of them (`range` in bytes; its end is clipped to the payload's).
+    pub async fn read_payload(
         &self,
-        id: &EventId,
+        payload: &Payload,
         range: Option<std::ops::Range<u64>>,
-    ) -> Result<Option<(cloakroom_core::event::Payload, PayloadStream)>, StoreError> {
-        let Some(status) = self.shared.event_status(id).await? else {
-            return Ok(None);
-        };
-        let payload = match (status.event, status.quarantined) {
-            (Some(event), _) => event.payload().cloned(),
-            (None, Some(quarantined)) => Some(quarantined.payload),
-            (None, None) => None,
-        };
-        let Some(payload) = payload else {
-            return Ok(None);
-        };
-        let stream: PayloadStream = match (&payload.claim, &payload.inline) {
-            (Some(claim), _) => self.shared.claims.read(claim, range).await?,
-            (None, Some(inline)) => Box::pin(futures::stream::iter([Ok(slice(inline, range))])),
-            (None, None) => return Ok(None),
-        };
-        Ok(Some((payload, stream)))
+    ) -> Result<PayloadStream, StoreError> {
+        match (&payload.claim, &payload.inline) {
+            (Some(claim), _) => Ok(self.shared.claims.read(claim, range).await?),
+            (None, Some(inline)) => {
+                let part = slice(inline, range);
+                Ok(Box::pin(futures::stream::iter([Ok(part)])))
+            }
+            (None, None) => {
+                let text = "a ledger entry has neither its payload nor a claim";
+                Err(LedgerError::Corrupt(text.to_owned()).into())
+            }
+        }
     }
 }
 

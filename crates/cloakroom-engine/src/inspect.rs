@@ -1,6 +1,6 @@
 //! What can be seen: events, streams, lists. Read models over the ledger; nothing here changes anything.
 
-use cloakroom_core::event::{Body, Event};
+use cloakroom_core::event::{Body, Event, Payload};
 use cloakroom_core::head::Gap;
 use cloakroom_core::id::{EventId, Place, SourceName, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
@@ -163,6 +163,32 @@ impl Shared {
             subscriptions,
             duplicates,
         }))
+    }
+
+    /// What is known of the payload of the event or quarantined webhook with this id.
+    pub(crate) async fn payload_of(&self, id: &EventId) -> Result<Option<Payload>, StoreError> {
+        let (stream, position) = match id.place() {
+            None => return Ok(None),
+            Some(Place::Stream(stream, position)) => (stream, position),
+            Some(Place::Quarantine(source)) => {
+                let key = Key::Quarantined(source, id.clone());
+                return Ok(match self.ledger.get(&key).await? {
+                    Some(Record::Quarantined(record)) => Some(record.payload),
+                    _ => None,
+                });
+            }
+        };
+        let key = Key::Event(stream.clone(), position.clone());
+        if let Some(Record::Event(event)) = self.ledger.get(&key).await? {
+            return Ok(event.payload().cloned());
+        }
+        let key = Key::Superseded(stream, position);
+        Ok(match self.ledger.get(&key).await? {
+            Some(Record::Superseded(record)) => {
+                record.event.and_then(|event| event.payload().cloned())
+            }
+            _ => None,
+        })
     }
 
     /// `None` when the event is not for this subscription.

@@ -112,7 +112,9 @@ impl Shared {
             ReplayFrom::Time(time) => *time,
             ReplayFrom::Earliest | ReplayFrom::Position(_) => Timestamp::from_micros(i64::MIN),
         };
-        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+        loop {
+            let before = self.cursor(active, stream).await?;
+            let mut cursor = before.clone();
             let back = match (&cursor.position, &target) {
                 (Some(now), Some(target)) => target < now,
                 (Some(_), None) => true,
@@ -126,9 +128,16 @@ impl Shared {
                 cursor.acknowledged.clear();
                 cursor.lease = None;
             }
-            Ok(back.then(Vec::new))
-        })
-        .await
+            if !back {
+                return Ok(false);
+            }
+            if self
+                .change_cursor(active, &before, cursor, Vec::new())
+                .await?
+            {
+                return Ok(true);
+            }
+        }
     }
 
     async fn first_since(
@@ -161,12 +170,17 @@ impl Shared {
         stream: &StreamId,
     ) -> Result<(), OperateError> {
         self.require_halted(active, stream).await?;
-        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+        loop {
+            let before = self.cursor(active, stream).await?;
+            let mut cursor = before.clone();
             cursor.state = CursorState::Active;
-            Ok(Some(Vec::new()))
-        })
-        .await?;
-        Ok(())
+            if self
+                .change_cursor(active, &before, cursor, Vec::new())
+                .await?
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Passes the event that a parked (or waiting) stream stopped at over, on record; the event's id.
@@ -176,9 +190,10 @@ impl Shared {
         stream: &StreamId,
     ) -> Result<EventId, OperateError> {
         self.require_halted(active, stream).await?;
-        let mut skipped = None;
-        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
-            let Some(event) = self.next_offer(active, cursor).await? else {
+        loop {
+            let before = self.cursor(active, stream).await?;
+            let mut cursor = before.clone();
+            let Some(event) = self.next_offer(active, &cursor).await? else {
                 return Err(OperateError::NotPossible(format!(
                     "{stream} waits at no event"
                 )));
@@ -201,13 +216,11 @@ impl Shared {
             };
             cursor.position = Some(event.position.clone());
             cursor.state = CursorState::Active;
-            skipped = Some(event.id);
-            Ok(Some(vec![
-                self.upsert(Record::DeadLetter(dead_letter)).await?,
-            ]))
-        })
-        .await?;
-        skipped.ok_or_else(|| OperateError::NotPossible(format!("{stream} waits at no event")))
+            let with = vec![self.upsert(Record::DeadLetter(dead_letter)).await?];
+            if self.change_cursor(active, &before, cursor, with).await? {
+                return Ok(event.id);
+            }
+        }
     }
 
     async fn require_halted(&self, active: &Active, stream: &StreamId) -> Result<(), OperateError> {
@@ -232,7 +245,9 @@ impl Shared {
         position: &Position,
     ) -> Result<(), OperateError> {
         let key = Key::DeadLetter(active.config.name.clone(), stream.clone(), position.clone());
-        self.change_cursor(active, stream, async |cursor: &mut Cursor| {
+        loop {
+            let before = self.cursor(active, stream).await?;
+            let mut cursor = before.clone();
             let Some(record) = self.ledger.get(&key).await? else {
                 let text = format!(
                     "subscription {} has no such dead letter",
@@ -243,36 +258,33 @@ impl Shared {
             cursor.redrive.push(position.clone());
             cursor.redrive.sort();
             cursor.redrive.dedup();
-            Ok(Some(vec![Write::Delete {
+            let with = vec![Write::Delete {
                 key: key.clone(),
                 revision: Some(record.revision()),
-            }]))
-        })
-        .await?;
-        Ok(())
+            }];
+            if self.change_cursor(active, &before, cursor, with).await? {
+                return Ok(());
+            }
+        }
     }
 
-    /// Changes a cursor by compare-and-set, as often as it takes, and rings for it. `change` returns the writes that go
-    /// with it, or `None` to leave everything as it is.
+    /// Changes a cursor by compare-and-set, together with what goes with it, and rings for it. `false` when the cursor is
+    /// not as it was any more: look at it again.
     async fn change_cursor(
         &self,
         active: &Active,
-        stream: &StreamId,
-        mut change: impl AsyncFnMut(&mut Cursor) -> Result<Option<Vec<Write>>, OperateError>,
+        before: &Cursor,
+        mut after: Cursor,
+        with: Vec<Write>,
     ) -> Result<bool, OperateError> {
-        loop {
-            let before = self.cursor(active, stream).await?;
-            let mut after = before.clone();
-            let Some(with) = change(&mut after).await? else {
-                return Ok(false);
-            };
-            after.epoch += 1;
-            if self.store(&before, after, with).await? {
-                self.ring(active, stream.clone());
-                self.settled.moved(stream);
-                return Ok(true);
-            }
+        let stream = before.stream.clone();
+        after.epoch += 1;
+        let changed = self.store(before, after, with).await?;
+        if changed {
+            self.settled.moved(&stream);
+            self.ring(active, stream);
         }
+        Ok(changed)
     }
 
     /// Starts to pass a gap over at once, whatever the policy says.

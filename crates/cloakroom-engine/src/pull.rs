@@ -45,8 +45,38 @@ impl Ready {
         Some(stream)
     }
 
+    /// [`Ready::take`], put back unless [`Taken::settle`] is called: a consumer may hang up at any moment.
+    fn take_guarded(&self) -> Option<Taken<'_>> {
+        let stream = Some(self.take()?);
+        Some(Taken {
+            ready: self,
+            stream,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, (VecDeque<StreamId>, HashSet<StreamId>)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that was taken to be reserved.
+struct Taken<'a> {
+    ready: &'a Ready,
+    stream: Option<StreamId>,
+}
+
+impl Taken<'_> {
+    /// What was to be done with the stream is done.
+    fn settle(mut self) {
+        self.stream = None;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.ready.add(stream);
+        }
     }
 }
 
@@ -60,7 +90,8 @@ pub struct Batch {
 }
 
 impl Shared {
-    /// Fetches up to `max` events, waiting up to `wait` for the first one.
+    /// Fetches up to `max` events, waiting up to `wait` for the first one. When it is dropped no event is lost: what was
+    /// reserved by then comes again when the lease ends.
     pub(crate) async fn pull(
         &self,
         active: &Active,
@@ -83,16 +114,13 @@ impl Shared {
             let enabled = active.is_enabled();
             while enabled
                 && events.len() < max
-                && let Some(stream) = active.ready.take()
+                && let Some(taken) = active.ready.take_guarded()
             {
                 let room = max - events.len();
-                match self.reserve(active, &stream, room, &owner, lease).await {
-                    Ok(reserved) => events.extend(reserved),
-                    Err(error) => {
-                        active.ready.add(stream);
-                        return Err(error);
-                    }
+                if let Some(stream) = &taken.stream {
+                    events.extend(self.reserve(active, stream, room, &owner, lease).await?);
                 }
+                taken.settle();
             }
             let in_time = self.clock.now() < until && !self.stop.is_cancelled();
             if !events.is_empty() || !in_time {

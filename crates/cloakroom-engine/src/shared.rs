@@ -39,7 +39,7 @@ pub struct Settings {
 /// Makes the URLs under which claims can be fetched.
 pub trait ClaimLinks: Send + Sync + 'static {
     /// A URL for the payload of `event`, valid from `now` for as long as the configuration says. `None` when the event
-    /// has no claim.
+    /// has no payload. One that only the ledger keeps has a URL too: it may be too large to travel inside the event.
     fn link(&self, event: &Event, now: Timestamp) -> Option<String>;
 }
 

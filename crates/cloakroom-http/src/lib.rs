@@ -1,3 +1,28 @@
 //! Cloakroom over HTTP.
+//!
+//! | part | what it does |
+//! | --- | --- |
+//! | [`serve`], [`App`], [`Options`] | the server: connections, routes, shutdown |
+//! | `ingest`, `body`, `finish` | `POST /in/{source}`: bodies bounded in time, receipts |
+//! | [`ClaimUrls`], `range` | `/v1/claims/{id}`: signed, expiring URLs and what they lead to |
+//! | `api` | everything else under `/v1` |
+//! | [`sink`] | deliveries to consumers |
+//! | `auth`, `extract`, `problem`, `view` | who may; what was asked; what went wrong; how things look in JSON |
 
+mod api;
+mod app;
+mod auth;
+mod body;
+mod claims;
+mod extract;
+mod finish;
+mod ingest;
+mod problem;
+mod range;
+mod serve;
 pub mod sink;
+mod view;
+
+pub use app::{App, Options};
+pub use claims::ClaimUrls;
+pub use serve::serve;

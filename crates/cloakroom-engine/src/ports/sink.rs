@@ -18,6 +18,11 @@ pub trait Sink: Send + Sync + 'static {
         1
     }
 
+    /// What it is, in the configuration's word (`http`, `file`), for those who look at a subscription.
+    fn kind(&self) -> &'static str {
+        "push"
+    }
+
     /// The longest one call may take before it answers by itself. A lease outlives it.
     fn timeout(&self) -> Duration;
 }
