@@ -239,7 +239,7 @@ mod tests {
         let head = Position::dense(7);
         let first = Position::after_head(Some(&head)).unwrap();
         let second = Position::after_head(Some(&first)).unwrap();
-        check_order(&[head, first.clone(), second.clone(), Position::dense(8)]);
+        check_order(&[head, first, second.clone(), Position::dense(8)]);
         assert_eq!(second.as_str(), "00000000000000000007+00000002");
         assert_eq!(second.number(), Some(7));
         let before_all = Position::after_head(None).unwrap();
@@ -308,12 +308,7 @@ mod tests {
     fn nothing_stands_between_a_position_and_the_bound_below_it() {
         let seven = Position::dense(7);
         let late = Position::after_head(Some(&Position::dense(6))).unwrap();
-        check_order(&[
-            Position::dense(6),
-            late.clone(),
-            seven.just_below(),
-            seven.clone(),
-        ]);
+        check_order(&[Position::dense(6), late.clone(), seven.just_below(), seven]);
         check_order(&[Position::dense(6), late.just_below(), late]);
         check_order(&[
             Position::dense(9),
