@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, Subscr
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::RequestHead;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,7 +44,7 @@ const SWEEP_REST: Duration = Duration::from_secs(1);
 const STORE_REST: Duration = Duration::from_millis(500);
 /// How old an unreferenced claim must be before it is removed in normal operation.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many slices of the sweep pass between two looks for unreferenced claims.
+/// How many slices of the sweep pass between two looks for unreferenced claims and for old decisions.
 const RECLAIM_EVERY: u32 = 3_600;
 
 /// Everything the engine needs.
@@ -171,12 +173,10 @@ impl Engine {
             let shared = Arc::clone(&self.shared);
             self.tasks.spawn(async move {
                 while let Some(stream) = shared.resequence.next().await {
-                    let outcome = shared.resequence(&stream).await;
+                    let work = async { Ok(shared.resequence(&stream).await?) };
+                    let outcome = unwound(work).await;
                     shared.resequence.done(&stream);
-                    if shared
-                        .rest_after("resequencing", &stream, outcome.map_err(StoreError::from))
-                        .await
-                    {
+                    if shared.rest_after("resequencing", &stream, outcome).await {
                         shared.resequence.ring(stream);
                     }
                 }
@@ -192,7 +192,7 @@ impl Engine {
                 let (shared, active) = (Arc::clone(&self.shared), Arc::clone(active));
                 self.tasks.spawn(async move {
                     while let Some(stream) = active.bells.next().await {
-                        let outcome = shared.deliver(&active, &stream).await;
+                        let outcome = unwound(shared.deliver(&active, &stream)).await;
                         active.bells.done(&stream);
                         if shared.rest_after("delivering", &stream, outcome).await {
                             active.bells.ring(stream);
@@ -531,6 +531,9 @@ impl Shared {
             };
             slices = slices.wrapping_add(1);
             if slices.is_multiple_of(RECLAIM_EVERY) {
+                if let Err(error) = self.forget_resolved().await {
+                    tracing::error!(%error, "old decisions could not be removed");
+                }
                 let before = self.clock.now().before(ORPHAN_AGE);
                 if let Err(error) = self.claims.reclaim(None, before, self).await {
                     tracing::error!(%error, "unreferenced claims could not be removed");
@@ -544,6 +547,14 @@ impl Shared {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// Turns a panic (a sink's, say) into a failure of this one look, so that its stream is not busy for ever.
+async fn unwound(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(LedgerError::Unavailable("a worker panicked; this is a bug".into()).into()),
     }
 }
 

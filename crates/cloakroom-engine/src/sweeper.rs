@@ -4,12 +4,15 @@ use async_trait::async_trait;
 use cloakroom_core::event::{ClaimName, Event};
 use cloakroom_core::head::Head;
 use cloakroom_core::id::{Place, StreamId};
+use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use metrics::counter;
 
 use crate::ports::{ClaimError, ClaimHint, Index, LedgerError, References, TransactError, Write};
-use crate::record::{AttentionKind, HeadRecord, IdentityPlace, Key, Record};
+use crate::record::{
+    AttentionKind, HeadRecord, IdentityPlace, Key, Quarantined, Record, Resolution, Superseded,
+};
 use crate::shared::{Due, Shared, StoreError};
 
 /// How many records one step of a sweep looks at.
@@ -116,16 +119,21 @@ impl Shared {
     /// Retention, in two steps a sweep apart: raise the floor over what is old and settled; remove what is below the
     /// floor. Whoever read the stream before the floor rose has long finished by then.
     async fn retain(&self, head: HeadRecord, settled: &Position) -> Result<(), StoreError> {
+        if self.catalog.rule(&head.stream) == Some(&Rule::Version) {
+            self.remove_superseded(&head.stream).await?;
+        }
         if let Some(floor) = head.head.floor.clone() {
             self.remove_below(&head.stream, floor.min(settled.clone()))
                 .await?;
         }
         let before = self.clock.now().before(self.settings.retention);
         let mut floor = head.head.floor.clone();
+        // Nearly always the oldest event is young: one look tells.
+        let mut limit = 1;
         loop {
             let page = self
                 .ledger
-                .events(&head.stream, floor.as_ref(), Some(settled), SLICE)
+                .events(&head.stream, floor.as_ref(), Some(settled), limit)
                 .await?;
             let old = page
                 .iter()
@@ -134,9 +142,10 @@ impl Shared {
             if let Some(last) = page[..old].last() {
                 floor = Some(last.position.clone());
             }
-            if old < page.len() || page.len() < SLICE {
+            if old < page.len() || page.len() < limit {
                 break;
             }
+            limit = SLICE;
         }
         if floor == head.head.floor {
             return Ok(());
@@ -159,6 +168,86 @@ impl Shared {
             Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
             Err(TransactError::Ledger(error)) => Err(error.into()),
         }
+    }
+
+    /// Removes versions that were recorded as superseded without ever being among the events: a page at a time, and on
+    /// while there was something to remove.
+    async fn remove_superseded(&self, stream: &StreamId) -> Result<(), StoreError> {
+        let before = self.clock.now().before(self.settings.retention);
+        let index = Index::Superseded(stream.clone());
+        loop {
+            let page = self.ledger.list(&index, None, REMOVED_AT_ONCE).await?;
+            let mut removed = false;
+            for record in page.records {
+                if let Record::Superseded(Superseded {
+                    event: Some(event), ..
+                }) = record
+                    && event.recorded < before
+                {
+                    self.remove(&event).await?;
+                    removed = true;
+                }
+            }
+            if !removed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forgets what an operator decided about quarantined webhooks, once that is past retention. What is undecided stays.
+    pub(crate) async fn forget_resolved(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().before(self.settings.retention);
+        let mut cursor = None;
+        loop {
+            let index = Index::Quarantine(None);
+            let page = self.ledger.list(&index, cursor.as_deref(), SLICE).await?;
+            for record in page.records {
+                if let Record::Quarantined(record) = record {
+                    self.forget(record, before).await?;
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn forget(&self, record: Quarantined, before: Timestamp) -> Result<(), StoreError> {
+        let claim = match &record.resolution {
+            Some(Resolution::Discarded { at }) if *at < before => record.payload.claim.clone(),
+            // Its claim went with the event that it became.
+            Some(Resolution::Released { stream, position }) => {
+                let key = Key::Event(stream.clone(), position.clone());
+                let superseded = Key::Superseded(stream.clone(), position.clone());
+                if self.ledger.get(&key).await?.is_some()
+                    || self.ledger.get(&superseded).await?.is_some()
+                {
+                    return Ok(());
+                }
+                None
+            }
+            _ => return Ok(()),
+        };
+        let identity = Key::Identity(record.source.clone(), record.identity.clone());
+        let quarantined = Key::Quarantined(record.source.clone(), record.id.clone());
+        let delete = |key| Write::Delete {
+            key,
+            revision: None,
+        };
+        match self
+            .ledger
+            .transact(vec![delete(quarantined), delete(identity)])
+            .await
+        {
+            Ok(()) => {}
+            Err(TransactError::Conflict(_)) => return Ok(()),
+            Err(TransactError::Ledger(error)) => return Err(error.into()),
+        }
+        if let Some(claim) = claim {
+            self.claims.delete(&claim).await?;
+        }
+        Ok(())
     }
 
     async fn remove_below(&self, stream: &StreamId, floor: Position) -> Result<(), StoreError> {

@@ -77,6 +77,7 @@ pub(crate) fn index_prefix(index: &Index) -> Option<Vec<u8>> {
         Index::Quarantine(source) => narrowed(QUARANTINED, source.as_ref().map(|s| s.as_str())),
         Index::DeadLetters(name) => narrowed(DEAD_LETTER, name.as_ref().map(|n| n.as_str())),
         Index::Notes(stream, position) => of_stream(NOTE, stream).part(position.as_str()).done(),
+        Index::Superseded(stream) => of_stream(SUPERSEDED, stream).done(),
         Index::Passed(name, stream) => Encoder::new(PASSED)
             .part(name.as_str())
             .stream(stream)

@@ -68,6 +68,7 @@ fn index_prefix(index: &Index) -> Option<SortKey> {
             3,
             vec![s.source.to_string(), s.key.to_string(), p.to_string()],
         ),
+        Index::Superseded(s) => (2, vec![s.source.to_string(), s.key.to_string()]),
         Index::Passed(name, s) => (
             5,
             vec![name.to_string(), s.source.to_string(), s.key.to_string()],

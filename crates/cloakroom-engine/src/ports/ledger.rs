@@ -122,6 +122,8 @@ pub enum Index {
     DeadLetters(Option<SubscriptionName>),
     /// The notes beside one event (the duplicates that differed).
     Notes(StreamId, Position),
+    /// The versions of one stream that were recorded as superseded, by position.
+    Superseded(StreamId),
     /// What one subscription passed over in one stream, by position.
     Passed(SubscriptionName, StreamId),
 }

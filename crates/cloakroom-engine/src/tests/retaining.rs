@@ -328,3 +328,42 @@ async fn what_waits_in_quarantine_is_kept_until_it_is_decided() {
     let status = world.engine().event(&lost.id).await.unwrap().unwrap();
     assert_eq!(status.state, EventState::Released);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_older_version_is_removed_when_it_is_old() {
+    let world = World::new()
+        .source(version("orders"))
+        .retention(secs(RETENTION))
+        .start()
+        .await;
+    world.accept([order("A", 5)]).await;
+    pass(secs(1)).await;
+    world.accept([order("A", 3)]).await;
+    assert_eq!(world.claims.names().len(), 2);
+    pass(secs(RETENTION / 2)).await;
+    assert_eq!(world.claims.names().len(), 2);
+    pass(secs(RETENTION)).await;
+    assert_eq!((world.entries(), world.claims.names().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_about_quarantine_is_forgotten_when_it_is_old_and_nothing_else_is() {
+    let (world, _) = world().await;
+    let keyless = |id: &str| order("A", 1).id(id).no_key();
+    let discarded = world.send(keyless("discarded")).await.unwrap();
+    world.send(keyless("waiting")).await.unwrap();
+    world.engine().discard(&discarded.id).await.unwrap();
+    let kept = async || {
+        let records = world.ledger.dump();
+        let is_kept = |record: &&Record| matches!(record, Record::Quarantined(_));
+        (
+            records.iter().filter(is_kept).count(),
+            world.claims.names().len(),
+        )
+    };
+    pass(secs(RETENTION / 2)).await;
+    assert_eq!(kept().await, (2, 2));
+    // Old decisions are looked for once an hour.
+    pass(secs(RETENTION + 3_700)).await;
+    assert_eq!(kept().await, (1, 1));
+}

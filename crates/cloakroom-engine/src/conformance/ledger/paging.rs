@@ -8,7 +8,9 @@ use cloakroom_core::time::Timestamp;
 use super::{accept, create};
 use crate::conformance::samples::{self, ODD_KEYS, at};
 use crate::ports::{Index, Ledger, Write};
-use crate::record::{AttentionKind, CursorState, HeadRecord, Key, Note, Passed, Record};
+use crate::record::{
+    AttentionKind, CursorState, HeadRecord, Key, Note, Passed, Record, Superseded,
+};
 
 /// More pages than any case here has.
 const PAGES_MAX: usize = 10_000;
@@ -138,10 +140,18 @@ pub(super) async fn indexes_are_narrow<L: Ledger>(ledger: &L) {
             to: to.clone(),
         })
     };
+    let superseded = |stream: &StreamId, position: &Position| {
+        Record::Superseded(Superseded {
+            stream: stream.clone(),
+            position: position.clone(),
+            event: None,
+        })
+    };
     let streams = streams();
     for stream in &streams {
         for position in &positions {
             let writes = [
+                superseded(stream, position),
                 note(stream, position, "one"),
                 note(stream, position, "two"),
                 passed("s", stream, position),
@@ -160,6 +170,10 @@ pub(super) async fn indexes_are_narrow<L: Ledger>(ledger: &L) {
             &expected,
         )
         .await;
+        let expected = positions
+            .clone()
+            .map(|position| superseded(stream, &position));
+        check(ledger, &Index::Superseded(stream.clone()), &expected).await;
         for position in &positions {
             let mut expected = ["one", "two"].map(|text| note(stream, position, text));
             let index = Index::Notes(stream.clone(), position.clone());
