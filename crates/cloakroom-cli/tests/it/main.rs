@@ -6,6 +6,7 @@
 )]
 
 mod demo;
+mod examples;
 mod mistakes;
 mod operate;
 mod serve;

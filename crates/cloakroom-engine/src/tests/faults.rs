@@ -49,9 +49,7 @@ impl Life {
 
 /// What is asked of the ledger.
 pub(super) enum Op<'a> {
-    Get(&'a Key),
-    Events(&'a StreamId),
-    Last(&'a StreamId),
+    Read,
     List(&'a Index),
     Transact(&'a [Write]),
 }
@@ -222,7 +220,7 @@ impl FaultyLedger {
 #[async_trait]
 impl Ledger for FaultyLedger {
     async fn get(&self, key: &Key) -> Result<Option<Record>, LedgerError> {
-        self.call(Op::Get(key), self.inner.get(key)).await
+        self.call(Op::Read, self.inner.get(key)).await
     }
 
     async fn events(
@@ -233,12 +231,11 @@ impl Ledger for FaultyLedger {
         limit: usize,
     ) -> Result<Vec<Event>, LedgerError> {
         let work = self.inner.events(stream, after, up_to, limit);
-        self.call(Op::Events(stream), work).await
+        self.call(Op::Read, work).await
     }
 
     async fn last_event(&self, stream: &StreamId) -> Result<Option<Event>, LedgerError> {
-        self.call(Op::Last(stream), self.inner.last_event(stream))
-            .await
+        self.call(Op::Read, self.inner.last_event(stream)).await
     }
 
     async fn list(

@@ -2,15 +2,17 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `sim`, `faults`, `sink`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
+//! | `sim`, `faults`, `sink`, `given`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
 //! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
 //! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
-//! | `anything` | all of it at once, by chance |
+//! | `anything`, `checker` | all of it at once, by chance; and what became of it |
 
 mod anything;
+mod checker;
 mod delivering;
 mod faults;
+mod given;
 mod operating;
 mod ordering;
 mod placing;

@@ -1,6 +1,7 @@
 //! In what order events leave: gaps, late events, versions, holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_core::ordering::Reason;
 use futures::future::join_all;
@@ -303,8 +304,15 @@ async fn a_version_that_nobody_was_given_is_not_said_to_be_delivered() {
 #[tokio::test(start_paused = true)]
 async fn arrivals_leave_at_once_in_the_order_of_acceptance() {
     let (world, billing) = world(arrival("orders")).await;
+    pass(Duration::from_millis(1_500)).await;
+    let started = world.now();
     world.accept(orders([5, 3, 9, 1])).await;
     billing.until_taken(4).await;
+    let waited = world.now().since(started);
+    assert!(
+        waited < Duration::from_millis(100),
+        "{waited:?}: the sweeper found them"
+    );
     assert_eq!(billing.taken("A"), ["A-5", "A-3", "A-9", "A-1"]);
 }
 

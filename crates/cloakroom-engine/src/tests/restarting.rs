@@ -8,6 +8,8 @@ use super::sink::{Reply, Script};
 use super::world::{World, arrival, dense, order, push, secs, send_to, sparse, stream};
 use crate::append::Status;
 use crate::engine::StartError;
+use crate::ports::Write;
+use crate::record::Record;
 
 async fn world(source: super::world::SourceSpec) -> (World, Arc<Script>) {
     let billing = Script::new();
@@ -183,6 +185,40 @@ async fn two_engines_on_one_ledger_send_everything_once_and_in_order() {
         let expected: Vec<String> = (1..=30).map(|n| format!("A-{n}")).collect();
         assert_eq!(billing.taken("A"), expected, "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resequencer_that_was_overtaken_moves_no_head_back() {
+    let billing = Script::new();
+    let mut world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &billing));
+    world.faults.shared_ledger();
+    world.restart().await;
+    let other = world.another_engine(&Life::default()).await.unwrap();
+    pass(secs(1)).await;
+    let gate = world.faults.hold(|op| {
+        let moves_head = |write: &Write| match write {
+            Write::Replace {
+                record: Record::Head(head),
+                ..
+            } => head.head.position.is_some(),
+            _ => false,
+        };
+        matches!(op, Op::Transact(writes) if writes.iter().any(moves_head))
+    });
+    world.accept([order("A", 1)]).await;
+    gate.until_reached().await;
+    for n in 2..=3 {
+        send_to(other.clone(), order("A", n)).await.unwrap();
+    }
+    world.until_head("A", "3").await;
+    gate.open();
+    pass(std::time::Duration::from_millis(1)).await;
+    let head = world.head("A").unwrap().head.position.unwrap();
+    assert_eq!(head.number(), Some(3));
+    billing.until_taken(3).await;
+    assert_eq!(billing.taken("A"), ["A-1", "A-2", "A-3"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,152 @@
+//! `cloakroom-bench`: measures Cloakroom from outside.
+//!
+//! Every scenario starts real servers as processes of their own, on a data directory of their own on a real disk, and talks to
+//! them over loopback HTTP. Webhooks are signed before the clock starts. How to read the figures: `docs/benchmarks.md`.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | `webhook`, `connection`, `generator` | the load: prepared requests, closed loop and open loop |
+//! | `consumer` | takes deliveries, and checks that each came once and in order |
+//! | `server`, `null`, `process` | the servers under measurement, and what they use |
+//! | `scenario` | what is measured, a file each |
+//! | `report` | figures as a table or as JSON |
+
+mod clock;
+mod connection;
+mod consumer;
+mod disk;
+mod generator;
+mod null;
+mod process;
+mod report;
+mod scenario;
+mod server;
+mod webhook;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::report::{Machine, Report};
+use crate::scenario::{cpu, floor, ingest, keys, large, latency, memory, reversed};
+use crate::server::Place;
+
+/// Measure Cloakroom from outside: real servers, real loopback HTTP, fsync on.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// Print the figures as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The server's binary. Default: `cloakroom` beside this program.
+    #[arg(long, global = true, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Where data directories are made; a real disk. Default: `bench-data` beside the build.
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    dir: Option<PathBuf>,
+    /// Leave data directories and server logs for inspection.
+    #[arg(long, global = true)]
+    keep: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every scenario as it comes, one after the other.
+    All,
+    /// What the bench itself can do, against the server that does nothing.
+    Floor(floor::Args),
+    /// Taking 1 KB webhooks in, as a ratio to the same HTTP stack doing nothing.
+    Ingest(ingest::Args),
+    /// From the POST to the consumer, in an open loop at half of the peak rate.
+    Latency(latency::Args),
+    /// CPU time of the server per webhook taken in, ordered and delivered.
+    Cpu(cpu::Args),
+    /// A 1 GiB payload as a ratio to hashing, writing and syncing it; memory during 2 GiB.
+    Large(large::Args),
+    /// Memory at rest, under load, and after a million streams.
+    Memory(memory::Args),
+    /// Bursts of one stream in reverse order.
+    Reversed(reversed::Args),
+    /// A million streams.
+    Keys(keys::Args),
+    /// The server that does nothing.
+    #[command(hide = true)]
+    Null {
+        /// Where to listen.
+        port: u16,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    if let Command::Null { port } = cli.command {
+        return null::run(port);
+    }
+    let place = place(&cli)?;
+    let machine = Machine::examine(&place.directory)?;
+    // One thread for the generator: it shares the machine with the server, and must leave it most of it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let reports = runtime.block_on(measure(&place, &cli.command))?;
+    report::print(&machine, &reports, cli.json)
+}
+
+fn place(cli: &Cli) -> anyhow::Result<Place> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().context("a program lies in a directory")?;
+    let binary = cli
+        .server
+        .clone()
+        .unwrap_or_else(|| beside.join("cloakroom"));
+    ensure!(
+        binary.is_file(),
+        "there is no {}: build it with `cargo build --release`, or name another with `--server`",
+        binary.display()
+    );
+    let default = beside.parent().unwrap_or(beside).join("bench-data");
+    let directory = cli.dir.clone().unwrap_or(default);
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    Ok(Place {
+        binary: absolute(&binary)?,
+        directory: absolute(&directory)?,
+        keep: cli.keep,
+    })
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize()
+        .with_context(|| format!("cannot resolve {}", path.display()))
+}
+
+async fn measure(place: &Place, command: &Command) -> anyhow::Result<Vec<Report>> {
+    Ok(match command {
+        Command::All => all(place).await?,
+        Command::Floor(args) => vec![floor::run(place, args).await?],
+        Command::Ingest(args) => vec![ingest::run(place, args).await?],
+        Command::Latency(args) => vec![latency::run(place, args).await?],
+        Command::Cpu(args) => vec![cpu::run(place, args).await?],
+        Command::Large(args) => vec![large::run(place, args).await?],
+        Command::Memory(args) => vec![memory::run(place, args).await?],
+        Command::Reversed(args) => vec![reversed::run(place, args).await?],
+        Command::Keys(args) => vec![keys::run(place, args).await?],
+        Command::Null { .. } => unreachable!("it needs no runtime of ours"),
+    })
+}
+
+/// Each scenario with its defaults.
+async fn all(place: &Place) -> anyhow::Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for name in [
+        "ingest", "latency", "cpu", "large", "memory", "reversed", "keys",
+    ] {
+        eprintln!("{name} …");
+        let command = Cli::try_parse_from(["cloakroom-bench", name])?.command;
+        reports.extend(Box::pin(measure(place, &command)).await?);
+    }
+    Ok(reports)
+}
