@@ -52,7 +52,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// How many events the provider has to tell.
-    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(24..=100_000))]
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(24..=10_000))]
     events: u32,
     /// How fast: 2 is twice as fast.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
@@ -271,11 +271,17 @@ impl Stage {
             .await;
     }
 
-    /// Returns when `condition` holds, or when it has not for so long that the check will tell why.
+    /// Returns when `condition` holds, or when nothing has arrived for so long that the check will tell why.
     async fn wait(&self, condition: impl Fn() -> bool) {
-        let deadline = self.clock.now().after(self.patience);
+        let mut settled = self.consumer.settled();
+        let mut deadline = self.clock.now().after(self.patience);
         while !condition() && self.clock.now() < deadline {
             self.clock.sleep_until(self.clock.now().after(GLANCE)).await;
+            let now_settled = self.consumer.settled();
+            if now_settled != settled {
+                settled = now_settled;
+                deadline = self.clock.now().after(self.patience);
+            }
         }
     }
 }

@@ -18,6 +18,11 @@ use super::{PATIENCE, Sabotage};
 use crate::client::{causes, http_client};
 use crate::exit::{Exit, Failure};
 
+/// How many requests may be under way at once.
+const UNDER_WAY_MAX: usize = 32;
+/// How long to leave a server alone that asks for it.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Where and how to send.
 pub(super) struct Source {
     pub(super) url: String,
@@ -111,39 +116,40 @@ impl Provider {
             self.clock
                 .sleep_until(start.after(pace / steps * turn))
                 .await;
-            let post = Arc::clone(&self.post);
-            match *step {
-                Step::Send(index) => {
-                    let webhook = &self.script.webhooks[index];
-                    let (place, body) = (webhook.place, webhook.body.clone());
-                    under_way
-                        .spawn(async move { post.send(place, false, body.clone(), body).await });
-                }
-                Step::Forge(index) => {
-                    let webhook = &self.script.webhooks[index];
-                    let (place, altered) = (webhook.place, webhook.altered());
-                    let signed = match self.sabotage {
-                        Some(Sabotage::Forge) => altered.clone(),
-                        _ => webhook.body.clone(),
-                    };
-                    under_way.spawn(async move { post.send(place, true, signed, altered).await });
-                }
+            if under_way.len() >= UNDER_WAY_MAX {
+                under_way.join_next().await;
             }
+            let post = Arc::clone(&self.post);
+            let (place, forged, signed, body) = self.request_of(*step);
+            under_way.spawn(async move { post.send(place, forged, signed, body).await });
         }
         under_way.join_all().await;
     }
 
+    /// About what, whether forged, what is signed, and what is sent.
+    fn request_of(&self, step: Step) -> (Place, bool, Bytes, Bytes) {
+        match step {
+            Step::Send(index) => {
+                let webhook = &self.script.webhooks[index];
+                let body = webhook.body.clone();
+                (webhook.place, false, body.clone(), body)
+            }
+            Step::Forge(index) => {
+                let webhook = &self.script.webhooks[index];
+                let altered = webhook.altered();
+                let signed = match self.sabotage {
+                    Some(Sabotage::Forge) => altered.clone(),
+                    _ => webhook.body.clone(),
+                };
+                (webhook.place, true, signed, altered)
+            }
+        }
+    }
+
     /// Sends the one that was held back.
     pub(super) async fn send_withheld(&self) {
-        let webhook = &self.script.webhooks[self.script.withheld];
-        self.post
-            .send(
-                webhook.place,
-                false,
-                webhook.body.clone(),
-                webhook.body.clone(),
-            )
-            .await;
+        let (place, forged, signed, body) = self.request_of(Step::Send(self.script.withheld));
+        self.post.send(place, forged, signed, body).await;
     }
 
     /// What the server said, in the order in which it said it.
@@ -194,34 +200,48 @@ impl Post {
             .map_err(|error| error.to_string())
     }
 
+    /// Sends a webhook, again when the server asks for it, as providers do.
     async fn request(
         &self,
         signed: Bytes,
         body: Bytes,
     ) -> Result<(Verdict, Option<String>), String> {
         let signature = self.sign(&signed)?;
-        let mut request = self
-            .http
-            .post(&self.url)
-            .header("content-type", "application/json");
-        for (name, value) in signature {
-            request = request.header(name, value);
+        let give_up = self.clock.now().after(PATIENCE);
+        loop {
+            let mut request = self
+                .http
+                .post(&self.url)
+                .header("content-type", "application/json");
+            for (name, value) in &signature {
+                request = request.header(name, value);
+            }
+            let response = request
+                .body(body.clone())
+                .send()
+                .await
+                .map_err(|error| causes(&error))?;
+            let status = response.status().as_u16();
+            if matches!(status, 429 | 503) && self.clock.now() < give_up {
+                self.clock
+                    .sleep_until(self.clock.now().after(AGAIN_AFTER))
+                    .await;
+                continue;
+            }
+            let receipt = response.bytes().await.map_err(|error| causes(&error))?;
+            return Ok(verdict(status, &receipt));
         }
-        let response = request
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| causes(&error))?;
-        let status = response.status().as_u16();
-        let receipt = response.bytes().await.map_err(|error| causes(&error))?;
-        let receipt: Value = serde_json::from_slice(&receipt).unwrap_or(Value::Null);
-        let id = receipt["id"].as_str().map(str::to_owned);
-        let verdict = match (status, receipt["status"].as_str()) {
-            (202, Some("accepted")) => Verdict::Accepted,
-            (200, Some("duplicate")) => Verdict::Duplicate,
-            (401, _) => Verdict::Refused,
-            (status, said) => Verdict::Failed(format!("{status} {}", said.unwrap_or_default())),
-        };
-        Ok((verdict, id))
     }
+}
+
+/// What an answer means, and the id in its receipt.
+fn verdict(status: u16, receipt: &[u8]) -> (Verdict, Option<String>) {
+    let receipt: Value = serde_json::from_slice(receipt).unwrap_or(Value::Null);
+    let verdict = match (status, receipt["status"].as_str()) {
+        (202, Some("accepted")) => Verdict::Accepted,
+        (200, Some("duplicate")) => Verdict::Duplicate,
+        (401, _) => Verdict::Refused,
+        (status, said) => Verdict::Failed(format!("{status} {}", said.unwrap_or_default())),
+    };
+    (verdict, receipt["id"].as_str().map(str::to_owned))
 }

@@ -28,6 +28,9 @@ const NAMES: [&str; 6] = [
 const STEPS: [&str; 3] = ["received", "authorised", "booked"];
 const TRACKING: [&str; 3] = ["pending", "accepted", "credited"];
 
+/// How many changes a usual body tells of.
+const HISTORY_MAX: u32 = 10;
+
 /// The bodies about one change of a transfer: `sequence` counts from 1. At least `size` bytes: the history of a payout
 /// to many accounts is as long as they are many.
 pub(super) fn body(transfer: usize, sequence: u32, size: usize) -> Vec<u8> {
@@ -73,7 +76,7 @@ pub(super) fn body(transfer: usize, sequence: u32, size: usize) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// What happened to the transfer so far: an entry per change, and more until `size` is reached.
+/// What happened to the transfer of late: an entry per change, and more until `size` is reached.
 fn history(transfer: usize, value: i64, sequence: u32, size: usize) -> Vec<Value> {
     let entry = |number: u32| {
         json!({
@@ -85,7 +88,9 @@ fn history(transfer: usize, value: i64, sequence: u32, size: usize) -> Vec<Value
         })
     };
     let one = entry(1).to_string().len() + 1;
-    let count = u32::try_from(size / one).unwrap_or(u32::MAX).max(sequence);
+    let count = u32::try_from(size / one)
+        .unwrap_or(u32::MAX)
+        .max(sequence.min(HISTORY_MAX));
     (1..=count).map(entry).collect()
 }
 
