@@ -107,7 +107,7 @@ async fn what_did_not_count_is_not_told() {
     gate.notify_one();
     billing.until_taken(8).await;
     pass(secs(5)).await;
-    assert_eq!(told.taken("billing").len(), 7);
+    assert_eq!(told.taken("cloakroom").len(), 7);
 }
 
 #[tokio::test(start_paused = true)]

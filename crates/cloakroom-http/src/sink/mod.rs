@@ -198,6 +198,10 @@ impl Sink for HttpSink {
         }
     }
 
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
     fn timeout(&self) -> Duration {
         let waiting = self
             .throttle
