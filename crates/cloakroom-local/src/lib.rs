@@ -13,18 +13,19 @@
 //! ```
 //!
 //! [`DataDir::open`] gives a [`LocalStore`] with both adapters; [`doctor()`] examines a directory that nobody uses.
+//! [`LineSink`] is the sink that writes events as lines to a file or to standard output.
 
 mod claims;
 mod data_dir;
 mod disk;
 mod doctor;
-
 mod key;
 mod ledger;
+mod lines;
 mod value;
 
 pub use claims::{LocalClaims, SMALL_MAX_BYTES};
 pub use data_dir::{DataDir, LastRun, LocalStore, OpenError, Options, UrlKey};
-
 pub use doctor::{Depth, DoctorError, Finding, Progress, Report, Severity, Step, Totals, doctor};
 pub use ledger::LocalLedger;
+pub use lines::{LineSink, LineSinkError};

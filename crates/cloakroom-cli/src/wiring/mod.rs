@@ -3,7 +3,6 @@
 //! `cloakroom serve` and `cloakroom demo` start servers here, and so do integration tests and benchmarks:
 //! [`load`] a configuration, [`bind`] an address, [`Server::start`], [`Server::run`].
 
-mod lines;
 mod server;
 mod sinks;
 
@@ -19,7 +18,7 @@ use cloakroom_engine::catalog::{BuildError, Resolve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use lines::{LineSink, OpenError as LineSinkError};
+pub use cloakroom_local::{LineSink, LineSinkError};
 pub use server::{Server, ServerError};
 
 use crate::exit::{Exit, Failure, Problem};

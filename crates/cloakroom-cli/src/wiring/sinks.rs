@@ -13,7 +13,7 @@ use cloakroom_engine::ports::{Clock, Sink};
 use cloakroom_http::sink::{HttpSink, HttpSinkError, HttpSinkOptions, Mode, Rate};
 
 use super::Resolve;
-use super::lines::{LineSink, OpenError};
+use cloakroom_local::{LineSink, LineSinkError as OpenError};
 
 /// The most events in a batched request.
 const BATCH_EVENTS: usize = 100;

@@ -29,8 +29,8 @@ const OURS: &[u8] = b"{\"specversion\"";
 
 /// Why a file cannot be appended to.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot append to {}: {}", path.display(), super::plain(error))]
-pub struct OpenError {
+#[error("cannot append to {}: {}", path.display(), plain(error))]
+pub struct LineSinkError {
     path: PathBuf,
     #[source]
     error: io::Error,
@@ -54,8 +54,8 @@ impl LineSink {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn file(path: &Path) -> Result<Self, OpenError> {
-        let error = |error| OpenError {
+    pub fn file(path: &Path) -> Result<Self, LineSinkError> {
+        let error = |error| LineSinkError {
             path: path.to_owned(),
             error,
         };
@@ -67,8 +67,8 @@ impl LineSink {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn stdout() -> Result<Self, OpenError> {
-        Self::spawn("stdout", Target::Stdout).map_err(|error| OpenError {
+    pub fn stdout() -> Result<Self, LineSinkError> {
+        Self::spawn("stdout", Target::Stdout).map_err(|error| LineSinkError {
             path: "standard output".into(),
             error,
         })
@@ -171,7 +171,7 @@ fn write_together(target: &mut Target, first: Job, jobs: &mut mpsc::Receiver<Job
             out.write_all(&lines).and_then(|()| out.flush())
         }
     };
-    let outcome = outcome.map_err(|error| super::plain(&error));
+    let outcome = outcome.map_err(|error| plain(&error));
     for done in waiting {
         // Nobody waits any more after a timeout; the event is then sent again.
         let _ = done.send(outcome.clone());
@@ -264,6 +264,14 @@ fn last_line(file: &File, length: u64) -> io::Result<u64> {
         end = start;
     }
     Ok(0)
+}
+
+/// An error of the operating system as the middle of a sentence: in lower case, without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let first = text.chars().take(1).flat_map(char::to_lowercase);
+    first.chain(text.chars().skip(1)).collect()
 }
 
 #[cfg(test)]
