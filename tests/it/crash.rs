@@ -1,0 +1,192 @@
+//! The server is killed in the middle of its work, again and again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+use crate::support::consumer::{Consumer, Delivery};
+use crate::support::http::Request;
+use crate::support::server::{Server, assert_healthy};
+use crate::support::wait_until;
+use crate::support::webhook::Transfer;
+
+const KEYS: u64 = 5;
+const PER_KEY: u64 = 200;
+const CRASHES: usize = 5;
+const SENDERS: usize = 4;
+
+fn config(consumer: &Consumer) -> String {
+    format!(
+        "\
+sources:
+  transfers:
+    verify: {{ scheme: adyen, secrets: [env:HEX_SECRET] }}
+    key: body:/data/id
+    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1 }}
+subscriptions:
+  ledger:
+    sources: [transfers]
+    sink: {{ http: {{ url: \"{}\", secret: env:SECRET }} }}
+    retry: {{ attempts: 100, base: 10ms, max: 100ms }}
+    from: earliest
+server: {{ allow_private_sinks: true }}
+",
+        consumer.url("/hooks")
+    )
+}
+
+/// What is still to be sent, and what was acknowledged under which id.
+#[derive(Default)]
+struct Post {
+    waiting: Mutex<Vec<Transfer>>,
+    acknowledged: Mutex<Vec<((String, u64), String)>>,
+    broken: Mutex<usize>,
+    stopped: AtomicBool,
+}
+
+impl Post {
+    fn acknowledged(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    /// Sends until nothing is left, as a provider does: what was not acknowledged is sent again later.
+    fn send(&self, address: &str) {
+        while !self.stopped.load(Ordering::SeqCst) {
+            let Some(transfer) = self.waiting.lock().unwrap().pop() else {
+                return;
+            };
+            let request = Request::post("/in/transfers").headers(&transfer.headers);
+            match request.body(&transfer.body).send(address) {
+                Ok(answer) if (200..300).contains(&answer.status) => {
+                    let id = answer.json()["id"].as_str().unwrap().to_owned();
+                    let place = (transfer.key, transfer.number);
+                    self.acknowledged.lock().unwrap().push((place, id));
+                }
+                Ok(answer) => {
+                    assert_eq!(answer.status, 503, "{}", answer.text());
+                    self.waiting.lock().unwrap().insert(0, transfer);
+                }
+                Err(_) => {
+                    *self.broken.lock().unwrap() += 1;
+                    self.waiting.lock().unwrap().insert(0, transfer);
+                    // Nobody listens for now; the next try finds out whether somebody does.
+                    std::thread::park_timeout(Duration::from_millis(10));
+                }
+            }
+        }
+    }
+}
+
+/// All transfers and a third of them twice, shuffled.
+fn shuffled(random: &mut StdRng) -> Vec<Transfer> {
+    let mut all = Vec::new();
+    for number in 1..=PER_KEY {
+        for key in 0..KEYS {
+            let transfer = Transfer::new(&format!("TR{key:04}"), number);
+            if (number + key) % 3 == 0 {
+                all.push(transfer.clone());
+            }
+            all.push(transfer);
+        }
+    }
+    // Sent from the end. Shuffled within stretches, so that deliveries go on all the time.
+    all.reverse();
+    for stretch in all.chunks_mut(120) {
+        stretch.shuffle(random);
+    }
+    all
+}
+
+#[test]
+fn what_was_acknowledged_is_delivered_in_order_however_often_the_server_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let consumer = Consumer::start();
+    let config = config(&consumer);
+    let mut random = StdRng::seed_from_u64(7);
+    let post = Arc::new(Post::default());
+    *post.waiting.lock().unwrap() = shuffled(&mut random);
+    let total = post.waiting.lock().unwrap().len();
+
+    let mut server = Server::start(folder.path(), &config);
+    let address = server.address.clone();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| {
+            let (post, address) = (Arc::clone(&post), address.clone());
+            std::thread::spawn(move || post.send(&address))
+        })
+        .collect();
+    for crash in 1..=CRASHES {
+        // Killed while webhooks come in and go out.
+        let enough = total * crash / (CRASHES + 1);
+        wait_until("enough is acknowledged", || {
+            let all_ended = senders.iter().all(std::thread::JoinHandle::is_finished);
+            assert!(!all_ended, "the senders have ended before the crash");
+            post.acknowledged() >= enough
+        });
+        server.kill();
+        consumer.quiesce();
+        server = Server::start_at(folder.path(), &config, &address);
+    }
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    assert_eq!(post.acknowledged(), total);
+    assert!(*post.broken.lock().unwrap() > 0, "no crash met a sender");
+
+    let everything = usize::try_from(KEYS * PER_KEY).unwrap();
+    wait_until("every event is delivered", || {
+        first_deliveries(&consumer.taken()) >= everything
+    });
+    server.stop();
+    consumer.quiesce();
+    let deliveries = consumer.taken();
+    let ids = assert_in_order(&deliveries);
+    assert_eq!(ids.len(), everything);
+    for (place, id) in post.acknowledged.lock().unwrap().iter() {
+        assert_eq!(ids.get(place), Some(id), "{place:?}");
+    }
+    let report = assert_healthy(folder.path());
+    assert_eq!(report["totals"]["events"], everything);
+}
+
+fn first_deliveries(deliveries: &[Delivery]) -> usize {
+    let ids = deliveries.iter().map(|one| one.header("webhook-id"));
+    ids.collect::<HashSet<_>>().len()
+}
+
+/// First deliveries count from 1 without a hole. Nothing comes twice from one run of the server; the run after a crash
+/// may begin with what it can't know was acknowledged, in order and with the same ids.
+fn assert_in_order(deliveries: &[Delivery]) -> HashMap<(String, u64), String> {
+    let mut ids: HashMap<(String, u64), String> = HashMap::new();
+    let mut last: HashMap<String, (usize, u64)> = HashMap::new();
+    let mut highest: HashMap<String, u64> = HashMap::new();
+    for delivery in deliveries {
+        let event = delivery.event();
+        let key = event["partitionkey"].as_str().unwrap().to_owned();
+        let number: u64 = event["sequence"].as_str().unwrap().parse().unwrap();
+        assert_eq!(event["data"]["data"]["sequenceNumber"], number);
+        assert_eq!(event["id"], delivery.header("webhook-id"));
+        let highest = highest.entry(key.clone()).or_default();
+        match last.get(&key) {
+            Some(&(run, before)) if run == delivery.run => {
+                assert_eq!(number, before + 1, "{key} within a run");
+            }
+            _ => assert!(number <= *highest + 1, "{key} jumps to {number}"),
+        }
+        let id = delivery.header("webhook-id").to_owned();
+        if number <= *highest {
+            let first = &ids[&(key.clone(), number)];
+            assert_eq!(*first, id, "{key} {number} came again as another event");
+        } else {
+            ids.insert((key.clone(), number), id);
+            *highest = number;
+        }
+        last.insert(key, (delivery.run, number));
+    }
+    ids
+}
