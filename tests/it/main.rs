@@ -1,5 +1,10 @@
 //! The real `cloakroom` binary over real HTTP: what only the whole can show.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test or its helpers must end the test"
+)]
+
 mod crash;
 mod judges;
 mod large;
