@@ -20,14 +20,40 @@ const PER_KEY: u64 = 200;
 const CRASHES: usize = 5;
 const SENDERS: usize = 4;
 
-fn config(consumer: &Consumer) -> String {
+/// How the webhooks are signed and ordered.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Adyen's: the provider numbers them.
+    Dense,
+    /// Standard Webhooks: only their ids tell them apart.
+    Arrival,
+}
+
+impl Kind {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Dense => {
+                "verify: { scheme: adyen, secrets: [env:HEX_SECRET] }, \
+                 order: { kind: dense, at: body:/data/sequenceNumber, first: 1 }"
+            }
+            Self::Arrival => "verify: { scheme: standard-webhooks, secrets: [env:SECRET] }",
+        }
+    }
+
+    fn transfer(self, key: &str, number: u64) -> Transfer {
+        let transfer = Transfer::new(key, number);
+        match self {
+            Self::Dense => transfer,
+            Self::Arrival => transfer.signed_as_standard_webhook(),
+        }
+    }
+}
+
+fn config(kind: Kind, consumer: &Consumer) -> String {
     format!(
         "\
 sources:
-  transfers:
-    verify: {{ scheme: adyen, secrets: [env:HEX_SECRET] }}
-    key: body:/data/id
-    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1 }}
+  transfers: {{ key: body:/data/id, {} }}
 subscriptions:
   ledger:
     sources: [transfers]
@@ -36,6 +62,7 @@ subscriptions:
     from: earliest
 server: {{ allow_private_sinks: true }}
 ",
+        kind.source(),
         consumer.url("/hooks")
     )
 }
@@ -83,11 +110,11 @@ impl Post {
 }
 
 /// All transfers and a third of them twice, shuffled.
-fn shuffled(random: &mut StdRng) -> Vec<Transfer> {
+fn shuffled(kind: Kind, random: &mut StdRng) -> Vec<Transfer> {
     let mut all = Vec::new();
     for number in 1..=PER_KEY {
         for key in 0..KEYS {
-            let transfer = Transfer::new(&format!("TR{key:04}"), number);
+            let transfer = kind.transfer(&format!("TR{key:04}"), number);
             if (number + key) % 3 == 0 {
                 all.push(transfer.clone());
             }
@@ -103,13 +130,23 @@ fn shuffled(random: &mut StdRng) -> Vec<Transfer> {
 }
 
 #[test]
-fn what_was_acknowledged_is_delivered_in_order_however_often_the_server_is_killed() {
+fn numbered_webhooks_survive_however_often_the_server_is_killed() {
+    check(Kind::Dense);
+}
+
+#[test]
+fn unnumbered_webhooks_survive_however_often_the_server_is_killed() {
+    check(Kind::Arrival);
+}
+
+/// Everything that was acknowledged is delivered, in one order, and is known when it is sent again.
+fn check(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let consumer = Consumer::start();
-    let config = config(&consumer);
+    let config = config(kind, &consumer);
     let mut random = StdRng::seed_from_u64(7);
     let post = Arc::new(Post::default());
-    *post.waiting.lock().unwrap() = shuffled(&mut random);
+    *post.waiting.lock().unwrap() = shuffled(kind, &mut random);
     let total = post.waiting.lock().unwrap().len();
 
     let mut server = Server::start(folder.path(), &config);
@@ -145,7 +182,7 @@ fn what_was_acknowledged_is_delivered_in_order_however_often_the_server_is_kille
     server.stop();
     consumer.quiesce();
     let deliveries = consumer.taken();
-    let ids = assert_in_order(&deliveries);
+    let ids = assert_in_order(kind, &deliveries);
     assert_eq!(ids.len(), everything);
     for (place, id) in post.acknowledged.lock().unwrap().iter() {
         assert_eq!(ids.get(place), Some(id), "{place:?}");
@@ -159,34 +196,49 @@ fn first_deliveries(deliveries: &[Delivery]) -> usize {
     ids.collect::<HashSet<_>>().len()
 }
 
-/// First deliveries count from 1 without a hole. Nothing comes twice from one run of the server; the run after a crash
-/// may begin with what it can't know was acknowledged, in order and with the same ids.
-fn assert_in_order(deliveries: &[Delivery]) -> HashMap<(String, u64), String> {
-    let mut ids: HashMap<(String, u64), String> = HashMap::new();
-    let mut last: HashMap<String, (usize, u64)> = HashMap::new();
-    let mut highest: HashMap<String, u64> = HashMap::new();
+/// What one key's consumer has seen: the ids in the order of first deliveries, and the latest `sequence` among them.
+#[derive(Default)]
+struct Seen {
+    ids: Vec<String>,
+    sequence: String,
+    /// The run of the latest delivery, and the place of its event.
+    latest: Option<(usize, usize)>,
+}
+
+/// First deliveries rise, without a hole where they are numbered. Nothing comes twice from one run of the server; the run
+/// after a crash may begin with what it can't know was acknowledged, in order and with the same ids.
+fn assert_in_order(kind: Kind, deliveries: &[Delivery]) -> HashMap<(String, u64), String> {
+    let mut ids = HashMap::new();
+    let mut keys: HashMap<String, Seen> = HashMap::new();
     for delivery in deliveries {
         let event = delivery.event();
         let key = event["partitionkey"].as_str().unwrap().to_owned();
-        let number: u64 = event["sequence"].as_str().unwrap().parse().unwrap();
-        assert_eq!(event["data"]["data"]["sequenceNumber"], number);
-        assert_eq!(event["id"], delivery.header("webhook-id"));
-        let highest = highest.entry(key.clone()).or_default();
-        match last.get(&key) {
-            Some(&(run, before)) if run == delivery.run => {
-                assert_eq!(number, before + 1, "{key} within a run");
+        let number = event["data"]["data"]["sequenceNumber"].as_u64().unwrap();
+        let (id, sequence) = (delivery.header("webhook-id"), event["sequence"].as_str());
+        assert_eq!(event["id"], id);
+        let seen = keys.entry(key.clone()).or_default();
+        let place = match seen.ids.iter().position(|one| one == id) {
+            Some(place) => place,
+            None => {
+                assert!(*seen.sequence < *sequence.unwrap(), "{key} {number} falls");
+                sequence.unwrap().clone_into(&mut seen.sequence);
+                seen.ids.push(id.to_owned());
+                let known = ids.insert((key.clone(), number), id.to_owned());
+                assert_eq!(known, None, "{key} {number} came as two events");
+                seen.ids.len() - 1
             }
-            _ => assert!(number <= *highest + 1, "{key} jumps to {number}"),
+        };
+        match seen.latest {
+            Some((run, before)) if run == delivery.run => {
+                assert_eq!(place, before + 1, "{key} {number} within a run");
+            }
+            _ => {}
         }
-        let id = delivery.header("webhook-id").to_owned();
-        if number <= *highest {
-            let first = &ids[&(key.clone(), number)];
-            assert_eq!(*first, id, "{key} {number} came again as another event");
-        } else {
-            ids.insert((key.clone(), number), id);
-            *highest = number;
+        seen.latest = Some((delivery.run, place));
+        if matches!(kind, Kind::Dense) {
+            assert_eq!(number, place as u64 + 1, "{key}");
+            assert_eq!(sequence.unwrap().parse(), Ok(number));
         }
-        last.insert(key, (delivery.run, number));
     }
     ids
 }

@@ -6,7 +6,7 @@ use cloakroom_core::secret::Secret;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, Signer};
 
-use super::server::HEX_SECRET;
+use super::server::{HEX_SECRET, SECRET};
 
 /// The time, which signatures are made and judged by.
 #[expect(
@@ -78,5 +78,13 @@ impl Transfer {
             body,
             headers,
         }
+    }
+
+    /// The same from a provider that signs as Standard Webhooks say.
+    pub(crate) fn signed_as_standard_webhook(self) -> Self {
+        let id = format!("msg_{}_{}", self.key, self.number);
+        let scheme = SchemeName::StandardWebhooks;
+        let headers = sign(scheme, SECRET, "/", &id, now(), &self.body);
+        Self { headers, ..self }
     }
 }
