@@ -124,10 +124,16 @@ fn a_refused_payload_leaves_nothing_behind() {
     let consumer = Consumer::start();
     let server = Server::start(folder.path(), &config(&consumer));
     let before = files_below(&claims(folder.path()));
-    let (ours, theirs) = (body(1, 8 * MIB, true), body(2, 8 * MIB, true));
-    let answer = signed(&theirs).chunked(&ours, MIB).send(&server.address);
-    let answer = answer.unwrap();
-    assert_eq!(answer.status, 401, "{}", answer.text());
+    for size in [1_000, 8 * MIB] {
+        let (ours, theirs) = (body(1, size, true), body(2, size, true));
+        for request in [
+            signed(&theirs).body(&ours),
+            signed(&theirs).chunked(&ours, MIB),
+        ] {
+            let answer = request.send(&server.address).unwrap();
+            assert_eq!(answer.status, 401, "{}", answer.text());
+        }
+    }
     wait_until("everything is cleared away", || {
         files_below(&claims(folder.path())) == before
     });
@@ -158,6 +164,34 @@ fn a_sender_that_breaks_off_leaves_nothing_behind() {
     let answer = signed(&body).body(&body).send(&server.address).unwrap();
     assert_eq!(answer.status, 202, "{}", answer.text());
     assert_eq!(consumer.wait_for(1).len(), 1);
+}
+
+#[test]
+fn a_claim_s_url_outlives_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let consumer = Consumer::start();
+    let config = config(&consumer);
+    let server = Server::start(folder.path(), &config);
+    let address = server.address.clone();
+    let bodies = [body(1, 1_000, true), body(2, MIB, false)];
+    for body in &bodies {
+        let answer = signed(body).body(body).send(&address).unwrap();
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+    let deliveries = consumer.wait_for(bodies.len());
+    server.kill();
+
+    let server = Server::start_at(folder.path(), &config, &address);
+    for (delivery, body) in deliveries.iter().zip(&bodies) {
+        let event = delivery.event();
+        let path = path_of(event["dataref"].as_str().unwrap(), &address);
+        assert_eq!(fetched(&server, &path), (body.len(), sha256(body)));
+        let part = Request::get(&path).header("range", "bytes=100-299");
+        let part = part.send(&address).unwrap();
+        assert_eq!((part.status, &*part.body), (206, &body[100..300]));
+        let forged = Request::get(&path.replace("expires=", "expires=9"));
+        assert_eq!(forged.send(&address).unwrap().status, 403);
+    }
 }
 
 #[test]
