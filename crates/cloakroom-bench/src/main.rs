@@ -28,9 +28,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::report::{Machine, Report};
+use crate::report::{Machine, Printer, Report};
 use crate::scenario::{cpu, floor, ingest, keys, large, latency, memory, reversed};
 use crate::server::Place;
+
+/// The scenarios of `all`, in order.
+const ALL: [&str; 8] = [
+    "floor", "ingest", "latency", "cpu", "large", "memory", "reversed", "keys",
+];
 
 /// Measure Cloakroom from outside: real servers, real loopback HTTP, fsync on.
 #[derive(Debug, Parser)]
@@ -91,8 +96,16 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let reports = runtime.block_on(measure(&place, &cli.command))?;
-    report::print(&machine, &reports, cli.json)
+    let mut printer = Printer::begin(machine, cli.json);
+    if matches!(cli.command, Command::All) {
+        for name in ALL {
+            let command = Cli::try_parse_from(["cloakroom-bench", name])?.command;
+            printer.add(runtime.block_on(measure(&place, &command))?);
+        }
+    } else {
+        printer.add(runtime.block_on(measure(&place, &cli.command))?);
+    }
+    printer.end()
 }
 
 fn place(cli: &Cli) -> anyhow::Result<Place> {
@@ -123,30 +136,16 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot resolve {}", path.display()))
 }
 
-async fn measure(place: &Place, command: &Command) -> anyhow::Result<Vec<Report>> {
-    Ok(match command {
-        Command::All => all(place).await?,
-        Command::Floor(args) => vec![floor::run(place, args).await?],
-        Command::Ingest(args) => vec![ingest::run(place, args).await?],
-        Command::Latency(args) => vec![latency::run(place, args).await?],
-        Command::Cpu(args) => vec![cpu::run(place, args).await?],
-        Command::Large(args) => vec![large::run(place, args).await?],
-        Command::Memory(args) => vec![memory::run(place, args).await?],
-        Command::Reversed(args) => vec![reversed::run(place, args).await?],
-        Command::Keys(args) => vec![keys::run(place, args).await?],
-        Command::Null { .. } => unreachable!("it needs no runtime of ours"),
-    })
-}
-
-/// Each scenario with its defaults.
-async fn all(place: &Place) -> anyhow::Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    for name in [
-        "ingest", "latency", "cpu", "large", "memory", "reversed", "keys",
-    ] {
-        eprintln!("{name} …");
-        let command = Cli::try_parse_from(["cloakroom-bench", name])?.command;
-        reports.extend(Box::pin(measure(place, &command)).await?);
+async fn measure(place: &Place, command: &Command) -> anyhow::Result<Report> {
+    match command {
+        Command::Floor(args) => floor::run(place, args).await,
+        Command::Ingest(args) => ingest::run(place, args).await,
+        Command::Latency(args) => latency::run(place, args).await,
+        Command::Cpu(args) => cpu::run(place, args).await,
+        Command::Large(args) => large::run(place, args).await,
+        Command::Memory(args) => memory::run(place, args).await,
+        Command::Reversed(args) => reversed::run(place, args).await,
+        Command::Keys(args) => keys::run(place, args).await,
+        Command::All | Command::Null { .. } => unreachable!("`main` takes these itself"),
     }
-    Ok(reports)
 }

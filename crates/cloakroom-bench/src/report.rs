@@ -156,21 +156,47 @@ impl Machine {
     }
 }
 
-/// Prints what was found.
-pub(crate) fn print(machine: &Machine, reports: &[Report], json: bool) -> anyhow::Result<()> {
-    if json {
-        let all = serde_json::json!({ "machine": machine, "reports": reports });
-        println!("{}", serde_json::to_string_pretty(&all)?);
-        return Ok(());
+/// Prints reports: tables as soon as each is there, JSON at the end.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    machine: Machine,
+    json: bool,
+    reports: Vec<Report>,
+}
+
+impl Printer {
+    /// Tells about the machine first.
+    pub(crate) fn begin(machine: Machine, json: bool) -> Self {
+        if !json {
+            println!(
+                "{}, {} cores, Linux {}, a 4 KiB fsync takes {:.2} ms",
+                machine.cpu, machine.cores, machine.kernel, machine.fsync_ms
+            );
+        }
+        Self {
+            machine,
+            json,
+            reports: Vec::new(),
+        }
     }
-    println!(
-        "{}, {} cores, Linux {}, a 4 KiB fsync takes {:.2} ms",
-        machine.cpu, machine.cores, machine.kernel, machine.fsync_ms
-    );
-    for report in reports {
-        println!("{}", report.table());
+
+    /// Adds a report.
+    pub(crate) fn add(&mut self, report: Report) {
+        if self.json {
+            self.reports.push(report);
+        } else {
+            println!("\n{}", report.table());
+        }
     }
-    Ok(())
+
+    /// Prints what has not been printed yet.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        if self.json {
+            let all = serde_json::json!({ "machine": self.machine, "reports": self.reports });
+            println!("{}", serde_json::to_string_pretty(&all)?);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
