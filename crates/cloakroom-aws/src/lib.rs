@@ -1,0 +1,1 @@
+//! The engine's ports on AWS: the ledger in one DynamoDB table, claims in an S3 bucket, sinks, secrets.

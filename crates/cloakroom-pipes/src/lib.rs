@@ -1,0 +1,1 @@
+//! The definitions of the pipes, and a runner that executes exactly these.

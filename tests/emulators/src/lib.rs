@@ -1,0 +1,1 @@
+//! Starts the emulators of AWS services that the tests run against.
