@@ -186,6 +186,7 @@ impl Appender {
             stream: stream.clone(),
             head: rule.initial_head(),
             appended: 0,
+            advanced_at: 0,
             revision: 0,
         };
         match self

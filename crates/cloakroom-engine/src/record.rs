@@ -90,8 +90,17 @@ pub struct HeadRecord {
     pub head: Head,
     /// How many guarded appends were counted.
     pub appended: u64,
+    /// The revision that last moved the position: equal to `revision` when the latest change did. Whoever sees only
+    /// changes go by (a pipe) tells by it which of them released something.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub advanced_at: u64,
     /// Rises with every change, appends included.
     pub revision: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// A version that came, or stayed, below a newer one: on record, never handed out.

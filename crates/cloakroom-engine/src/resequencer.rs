@@ -95,9 +95,16 @@ impl Shared {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let stream = &before.stream;
+        let revision = before.revision + 1;
+        let advanced = decision.head.position != before.head.position;
         let record = HeadRecord {
             head: decision.head.clone(),
-            revision: before.revision + 1,
+            advanced_at: if advanced {
+                revision
+            } else {
+                before.advanced_at
+            },
+            revision,
             ..before.clone()
         };
         let mut writes = vec![Write::Replace {

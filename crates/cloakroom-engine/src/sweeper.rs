@@ -155,6 +155,7 @@ impl Shared {
             revision: head.revision + 1,
             stream: head.stream,
             appended: head.appended,
+            advanced_at: head.advanced_at,
         };
         match self
             .ledger

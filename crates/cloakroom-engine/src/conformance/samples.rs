@@ -79,6 +79,7 @@ pub fn head(stream: &StreamId, position: Option<&Position>, revision: u64) -> He
             ..Head::default()
         },
         appended: 0,
+        advanced_at: 0,
         revision,
     }
 }
@@ -169,6 +170,13 @@ pub fn every_kind() -> Vec<(&'static str, Record)> {
     let mut named = vec![
         ("head-new", Record::Head(head(&other, None, 0))),
         ("head-stalled", Record::Head(stalled_head(&stream))),
+        (
+            "head-advanced",
+            Record::Head(HeadRecord {
+                advanced_at: 3,
+                ..head(&StreamId::new("transfers", "TR-advanced"), Some(&seven), 3)
+            }),
+        ),
         ("event", Record::Event(full_event.clone())),
         ("event-gap", Record::Event(gap_event)),
         ("event-placeholder", Record::Event(placeholder)),
@@ -229,6 +237,7 @@ fn stalled_head(stream: &StreamId) -> HeadRecord {
             floor: Some(Position::dense(2)),
         },
         appended: 9,
+        advanced_at: 0,
         ..head(stream, None, 17)
     }
 }

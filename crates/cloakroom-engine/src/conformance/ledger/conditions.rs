@@ -184,6 +184,7 @@ pub(super) async fn admit<L: Ledger>(ledger: &L) {
     accept(ledger, &[admit(0)]).await;
     let expected = HeadRecord {
         appended: 1,
+        advanced_at: 0,
         ..samples::head(&stream(), None, 1)
     };
     assert_eq!(
@@ -193,6 +194,7 @@ pub(super) async fn admit<L: Ledger>(ledger: &L) {
     );
     let released = HeadRecord {
         appended: 1,
+        advanced_at: 0,
         ..samples::head(&stream(), Some(&dense(5)), 2)
     };
     accept(ledger, &[replace(released.clone().into(), 1)]).await;
@@ -224,6 +226,7 @@ pub(super) async fn admit<L: Ledger>(ledger: &L) {
     }
     let expected = HeadRecord {
         appended: 3,
+        advanced_at: 0,
         revision: 4,
         ..released.clone()
     };

@@ -249,6 +249,7 @@ pub(super) async fn attention_moves<L: Ledger>(ledger: &L) {
     .await;
     let counted = Record::from(HeadRecord {
         appended: 1,
+        advanced_at: 0,
         ..waking(&b, Some(25), 3)
     });
     check(ledger, &wake(100), &[counted, first.clone()]).await;
