@@ -190,6 +190,20 @@ impl Rule {
         }
     }
 
+    /// The place of an event that nothing but the conditional write to that place needs to be asked about, going by a
+    /// head that may be an old one. Such an event is above that head, in a stream without a gap, and its number was a
+    /// plausible one whatever the head and the policy were: it can never have been quarantined for it.
+    pub fn undisputed(&self, head: &Head, sequence: &Sequence) -> Option<Position> {
+        let (Self::Dense { .. }, Base::Settled(base)) = (self, head.base) else {
+            return None;
+        };
+        let number = sequence.as_whole()?;
+        let position = Position::dense(number);
+        let plausible = base..=base.saturating_add(PLAUSIBLE_WIDTH_MIN * PLAUSIBLE_GAPS);
+        let is_open = plausible.contains(&number) && head.gap.is_none() && !head.covers(&position);
+        (is_open && number != u64::MAX).then_some(position)
+    }
+
     /// What happens to what comes too late.
     pub fn late_policy(&self) -> LatePolicy {
         match self {

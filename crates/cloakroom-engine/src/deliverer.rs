@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use cloakroom_core::event::Event;
 use cloakroom_core::id::StreamId;
+use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use metrics::{counter, histogram};
 
+use crate::bell::Due;
 use crate::catalog::{Exhausted, Route};
 use crate::feed::Step;
 use crate::ports::{Outcome, Outgoing, Sink, TransactError, Write};
 use crate::record::{Cursor, CursorState, DeadLetter, Key, Lease, Passed, Record};
-use crate::shared::{Active, Due, Shared, StoreError};
+use crate::shared::{Active, Shared, StoreError};
 use crate::state::StateChange;
 
 /// How many events are read at a time.
@@ -30,7 +32,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 enum Stop {
     /// Somebody else moved the cursor, or the process is stopping: look again, or leave it to the next run.
     Superseded,
-    /// It waits: for a retry, for an operator, for a lease.
+    /// It waits: for a retry, for an operator, for a lease, for more time.
     Waiting,
 }
 
@@ -50,17 +52,29 @@ struct Drain<'a> {
 
 impl Shared {
     /// Sends everything of `stream` that is released and not settled. Sets a timer when there is something to wait for.
+    /// Whoever knows a position up to which the stream is released saves the read of its head: once true, that stays true.
     pub(crate) async fn deliver(
         &self,
         active: &Active,
         stream: &StreamId,
+        mut released_up_to: Option<Position>,
     ) -> Result<(), StoreError> {
         let Route::Push(sink) = &active.config.route else {
             return Ok(());
         };
+        // Of versions only the newest is handed out. One that was the newest once may follow a newer one that was sent
+        // but not settled, when its sender died in between.
+        if self.catalog.rule(stream) == Some(&Rule::Version) {
+            released_up_to = None;
+        }
+        self.look_whether_enabled(active).await?;
         loop {
-            let Some(head) = self.released_up_to(stream).await? else {
-                return Ok(());
+            let head = match released_up_to.take() {
+                Some(head) => head,
+                None => match self.released_up_to(stream).await? {
+                    Some(head) => head,
+                    None => return Ok(()),
+                },
             };
             let cursor = self.cursor(active, stream).await?;
             let settled = cursor
@@ -84,12 +98,28 @@ impl Shared {
                 with_move: Vec::new(),
             };
             match drain.run(&head).await? {
-                Err(Stop::Waiting) => return Ok(()),
-                _ if self.stop.is_cancelled() => return Ok(()),
-                // Everything up to this head is settled, or the cursor was moved by somebody else: look again.
-                Ok(()) | Err(Stop::Superseded) => {}
+                // Whatever was released meanwhile was rung for.
+                Ok(()) | Err(Stop::Waiting) => return Ok(()),
+                Err(Stop::Superseded) if self.must_end(sink.timeout()) => {
+                    self.ring(active, stream.clone());
+                    return Ok(());
+                }
+                // The cursor was moved by somebody else: look again.
+                Err(Stop::Superseded) => {}
             }
         }
+    }
+
+    /// On a shared ledger somebody else may have switched a subscription on again.
+    async fn look_whether_enabled(&self, active: &Active) -> Result<(), StoreError> {
+        if self.ledger.is_exclusive() || active.is_enabled() {
+            return Ok(());
+        }
+        let key = Key::Subscription(active.config.name.clone());
+        if let Some(Record::Subscription(record)) = self.ledger.get(&key).await? {
+            active.set_disabled(record.disabled);
+        }
+        Ok(())
     }
 
     /// Whether the cursor's state lets anything be sent now; otherwise a timer is set for when it may.
@@ -101,7 +131,7 @@ impl Shared {
             _ => self.foreign_lease(cursor, now),
         };
         if let Some(at) = wait_until {
-            self.timers.set(
+            self.set_timer(
                 at,
                 Due::Deliver(active.config.name.clone(), cursor.stream.clone()),
             );
@@ -115,7 +145,7 @@ impl Shared {
             .lease
             .as_ref()
             .filter(|_| !self.ledger.is_exclusive())?;
-        (lease.owner != self.owner && now < lease.until).then_some(lease.until)
+        (lease.owner != self.holder.owner && now < lease.until).then_some(lease.until)
     }
 }
 
@@ -124,53 +154,73 @@ impl Drain<'_> {
         if let Err(stop) = self.redrive().await? {
             return Ok(Err(stop));
         }
-        loop {
+        while self.cursor.position.as_ref() < Some(head) {
             let after = self.cursor.position.clone();
             let steps = self
                 .shared
                 .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
                 .await?;
-            if steps.is_empty() {
-                // Retention may have removed all there was up to the head: that is settled too.
-                if self.cursor.position.as_ref() < Some(head) {
+            let complete = steps.len() < PAGE;
+            match self.walk(steps, head).await? {
+                Err(stop) => return Ok(Err(stop)),
+                // Retention may have removed what there was up to the head: that is settled too.
+                Ok(true) if complete && self.cursor.position.as_ref() < Some(head) => {
                     self.settle(head.clone(), 1);
                 }
-                return self.save_rest().await;
-            }
-            let mut steps = steps.into_iter().peekable();
-            while let Some(step) = steps.next() {
-                let mut batch = Vec::new();
-                match step {
-                    Step::Pass { position, jumped } => {
-                        self.note_jump(&position, jumped).await?;
-                        self.settle(position, 1);
-                    }
-                    Step::Offer { event, jumped } => {
-                        self.note_jump(&event.position, jumped).await?;
-                        batch.push(*event);
-                        while batch.len() < self.sink.batch_max().min(BATCH_MAX)
-                            && let Some(Step::Offer { event, .. }) =
-                                steps.next_if(|s| matches!(s, Step::Offer { .. }))
-                        {
-                            batch.push(*event);
-                        }
-                    }
-                }
-                if !batch.is_empty()
-                    && let Err(stop) = self.offer(batch).await?
-                {
-                    return Ok(Err(stop));
-                }
-                if self.is_save_due()
-                    && let Err(stop) = self.save().await?
-                {
-                    return Ok(Err(stop));
-                }
-                if self.shared.stop.is_cancelled() {
-                    return self.save_rest().await.map(|_| Err(Stop::Superseded));
-                }
+                Ok(_) => {}
             }
         }
+        self.save_rest().await
+    }
+
+    /// Settles `steps` one after the other. `false` when only a part of a batch was, and the rest must be read again.
+    async fn walk(
+        &mut self,
+        steps: Vec<Step>,
+        head: &Position,
+    ) -> Result<Result<bool, Stop>, StoreError> {
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            let mut batch = Vec::new();
+            match step {
+                Step::Pass { position, jumped } => {
+                    self.note_jump(&position, jumped).await?;
+                    self.settle(position, 1);
+                }
+                Step::Offer { event, jumped } => {
+                    self.note_jump(&event.position, jumped).await?;
+                    batch.push(*event);
+                    while batch.len() < self.sink.batch_max().min(BATCH_MAX)
+                        && let Some(Step::Offer { event, .. }) =
+                            steps.next_if(|s| matches!(s, Step::Offer { .. }))
+                    {
+                        batch.push(*event);
+                    }
+                }
+            }
+            let last = batch.last().map(|event| event.position.clone());
+            if !batch.is_empty()
+                && let Err(stop) = self.offer(batch).await?
+            {
+                return Ok(Err(stop));
+            }
+            if self.is_save_due()
+                && let Err(stop) = self.save().await?
+            {
+                return Ok(Err(stop));
+            }
+            if self.shared.must_end(self.sink.timeout())
+                && self.cursor.position.as_ref() < Some(head)
+            {
+                let saved = self.save_rest().await?;
+                self.shared.ring(self.active, self.cursor.stream.clone());
+                return Ok(saved.and(Err(Stop::Waiting)));
+            }
+            if self.cursor.position < last {
+                return Ok(Ok(false));
+            }
+        }
+        Ok(Ok(true))
     }
 
     /// Sends the dead letters an operator wants sent once more, before anything new.
@@ -289,17 +339,22 @@ impl Drain<'_> {
             .cursor
             .lease
             .as_ref()
-            .is_some_and(|l| l.owner == self.shared.owner && l.until > enough)
+            .is_some_and(|l| l.owner == self.shared.holder.owner && l.until > enough)
         {
             return Ok(Ok(()));
         }
-        let until = now.after(self.sink.timeout()).after(LEASE_MARGIN);
-        self.cursor.lease = Some(Lease {
-            owner: self.shared.owner.clone(),
-            until,
-            through: None,
-        });
+        self.cursor.lease = Some(self.lease(now));
         self.save().await
+    }
+
+    fn lease(&self, now: Timestamp) -> Lease {
+        let holder = &self.shared.holder;
+        let least = self.sink.timeout() + LEASE_MARGIN;
+        Lease {
+            owner: holder.owner.clone(),
+            until: now.after(holder.keeps_for.map_or(least, |long| long.max(least))),
+            through: None,
+        }
     }
 
     fn attempts(&self) -> u32 {
@@ -410,7 +465,7 @@ impl Drain<'_> {
             return Ok(Err(stop));
         }
         let due = Due::Deliver(self.active.config.name.clone(), self.cursor.stream.clone());
-        self.shared.timers.set(retry_at, due);
+        self.shared.set_timer(retry_at, due);
         Ok(Err(Stop::Waiting))
     }
 
@@ -482,7 +537,7 @@ impl Drain<'_> {
     async fn come_again(&mut self, wait: Duration) -> Result<Result<(), Stop>, StoreError> {
         let at = self.shared.clock.now().after(wait);
         let due = Due::Deliver(self.active.config.name.clone(), self.cursor.stream.clone());
-        self.shared.timers.set(at, due);
+        self.shared.set_timer(at, due);
         Ok(self.save_rest().await?.and(Err(Stop::Waiting)))
     }
 
@@ -501,9 +556,10 @@ impl Drain<'_> {
             || (self.unsaved > 0 && late())
     }
 
-    /// Writes what is settled, and gives the lease back.
+    /// Writes what is settled, and gives the lease back unless it is kept.
     async fn save_rest(&mut self) -> Result<Result<(), Stop>, StoreError> {
-        let leased = self.cursor.lease.take().is_some();
+        let keeps = self.shared.holder.keeps_for.is_some();
+        let leased = !keeps && self.cursor.lease.take().is_some();
         if self.unsaved > 0 || leased {
             self.save().await
         } else {
@@ -514,6 +570,15 @@ impl Drain<'_> {
     /// Writes the cursor with everything that belongs to its move, on condition that nobody else wrote it.
     async fn save(&mut self) -> Result<Result<(), Stop>, StoreError> {
         let before = self.cursor.revision;
+        let owner = &self.shared.holder.owner;
+        let holds = self
+            .cursor
+            .lease
+            .as_ref()
+            .is_some_and(|l| l.owner == *owner);
+        if holds && self.shared.holder.keeps_for.is_some() {
+            self.cursor.lease = Some(self.lease(self.shared.clock.now()));
+        }
         let after = Cursor {
             revision: before + 1,
             ..self.cursor.clone()

@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::append::Appender;
+use crate::bell::{Bell, Rings, Workers};
 use crate::catalog::{Catalog, Route, Source, Subscription};
 use crate::doorbell::Doorbells;
 use crate::inspect::{Attention, EventStatus, Listing, StreamStatus};
 use crate::intake::{Budget, Intake, Refusal};
+use crate::known::KnownHeads;
 use crate::operate::{OperateError, ReplayFrom};
 use crate::ports::{
     ClaimStore, Clock, Entropy, Ledger, LedgerError, Outgoing, PayloadStream, Reclaimed,
@@ -29,10 +31,9 @@ use crate::ports::{
 };
 use crate::pull::{Batch, Ready};
 use crate::record::{DeadLetter, Key, Quarantined, Record, SourceRecord, SubscriptionRecord};
-use crate::shared::{ClaimLinks, Settings, Settled, Shared, StoreError};
-use crate::sweeper::Sweep;
+use crate::shared::{ClaimLinks, Common, Holder, Settings, Settled, Shared, StoreError};
+use crate::sweeper::{SLICE, Sweep};
 use crate::tail::Tail;
-use crate::timers::Timers;
 
 /// How many streams are resequenced at once: enough to fill a group commit.
 const RESEQUENCERS: usize = 64;
@@ -42,8 +43,6 @@ const DELIVERERS: usize = 64;
 const SWEEP_REST: Duration = Duration::from_secs(1);
 /// How long a worker waits after a store failed.
 const STORE_REST: Duration = Duration::from_millis(500);
-/// How old an unreferenced claim must be before it is removed in normal operation.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many slices of the sweep pass between two looks for unreferenced claims and for old decisions.
 const RECLAIM_EVERY: u32 = 3_600;
 
@@ -117,6 +116,23 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Starts the workers. Must be called within a Tokio runtime.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let holder = Holder {
+            owner: format!("{:016x}", parts.entropy.next()),
+            keeps_for: None,
+        };
+        let workers = Arc::new(Workers::new());
+        let engine =
+            Self::put_together(parts, holder, Rings::Workers(Arc::clone(&workers))).await?;
+        engine.spawn_workers(&workers);
+        Ok(engine)
+    }
+
+    /// Registers what is configured, and puts everything together; nothing works yet.
+    pub(crate) async fn put_together(
+        parts: Parts,
+        holder: Holder,
+        rings: Rings,
+    ) -> Result<Self, StartError> {
         let Parts {
             catalog,
             settings,
@@ -141,43 +157,40 @@ impl Engine {
         let appender = Appender {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
+            known: KnownHeads::new(settings.retention),
         };
-        let shared = Arc::new(Shared {
+        let common = Common {
             catalog,
             settings,
             ledger,
             claims,
             clock,
-            owner: format!("{:016x}", entropy.next()),
+            holder,
             entropy,
             links,
             appender,
             active,
-            resequence: Doorbells::new(),
-            timers: Timers::new(),
             releases: Shared::release_channel(),
             settled: Settled::default(),
             stop: CancellationToken::new(),
-        });
-        let engine = Self {
-            shared,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared::new(common, rings)),
             budget: Arc::new(budget),
             tasks: TaskTracker::new(),
-        };
-        engine.spawn_workers();
-        Ok(engine)
+        })
     }
 
-    fn spawn_workers(&self) {
+    fn spawn_workers(&self, workers: &Arc<Workers>) {
         for _ in 0..RESEQUENCERS {
-            let shared = Arc::clone(&self.shared);
+            let (shared, workers) = (Arc::clone(&self.shared), Arc::clone(workers));
             self.tasks.spawn(async move {
-                while let Some(stream) = shared.resequence.next().await {
+                while let Some(stream) = workers.resequence.next().await {
                     let work = async { Ok(shared.resequence(&stream).await?) };
                     let outcome = unwound(work).await;
-                    shared.resequence.done(&stream);
+                    workers.resequence.done(&stream);
                     if shared.rest_after("resequencing", &stream, outcome).await {
-                        shared.resequence.ring(stream);
+                        workers.resequence.ring(stream);
                     }
                 }
             });
@@ -192,7 +205,7 @@ impl Engine {
                 let (shared, active) = (Arc::clone(&self.shared), Arc::clone(active));
                 self.tasks.spawn(async move {
                     while let Some(stream) = active.bells.next().await {
-                        let outcome = unwound(shared.deliver(&active, &stream)).await;
+                        let outcome = unwound(shared.deliver(&active, &stream, None)).await;
                         active.bells.done(&stream);
                         if shared.rest_after("delivering", &stream, outcome).await {
                             active.bells.ring(stream);
@@ -201,10 +214,10 @@ impl Engine {
                 });
             }
         }
-        let shared = Arc::clone(&self.shared);
+        let (shared, workers) = (Arc::clone(&self.shared), Arc::clone(workers));
         self.spawn_until_stop(async move {
             loop {
-                let due = shared.timers.next(shared.clock.as_ref()).await;
+                let due = workers.timers.next(shared.clock.as_ref()).await;
                 shared.ring_due(due);
             }
         });
@@ -226,7 +239,9 @@ impl Engine {
     /// Stops the workers after what they are sending right now, and waits for them. Everything else is in the ledger.
     pub async fn stop(&self) {
         self.shared.stop.cancel();
-        self.shared.resequence.close();
+        if let Rings::Workers(workers) = &self.shared.rings {
+            workers.resequence.close();
+        }
         for active in self.shared.active.values() {
             active.bells.close();
         }
@@ -236,7 +251,11 @@ impl Engine {
 
     /// Whether everything that can be released and sent now is: nothing waits at a doorbell.
     pub fn is_idle(&self) -> bool {
-        self.shared.resequence.is_idle()
+        let resequenced = match &self.shared.rings {
+            Rings::Workers(workers) => workers.resequence.is_idle(),
+            Rings::Gathered(_) => true,
+        };
+        resequenced
             && self
                 .shared
                 .active
@@ -247,7 +266,19 @@ impl Engine {
     /// How many timers are set.
     #[cfg(test)]
     pub(crate) fn timers_set(&self) -> usize {
-        self.shared.timers.len()
+        match &self.shared.rings {
+            Rings::Workers(workers) => workers.timers.len(),
+            Rings::Gathered(_) => 0,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What was rung by taking webhooks in and by operators, when there are no workers to hear it.
+    pub(crate) fn take_rung(&self) -> Vec<Bell> {
+        self.shared.rings.take()
     }
 
     /// Begins to take a webhook in. See [`Intake`].
@@ -519,7 +550,7 @@ impl Shared {
         let mut slices: u32 = 0;
         let mut been_round = false;
         loop {
-            let failed = match self.sweep(&mut sweep).await {
+            let failed = match self.sweep(&mut sweep, SLICE).await {
                 Ok(last) => {
                     been_round |= last;
                     false
@@ -534,8 +565,7 @@ impl Shared {
                 if let Err(error) = self.forget_resolved().await {
                     tracing::error!(%error, "old decisions could not be removed");
                 }
-                let before = self.clock.now().before(ORPHAN_AGE);
-                if let Err(error) = self.claims.reclaim(None, before, self).await {
+                if let Err(error) = self.reclaim_orphans().await {
                     tracing::error!(%error, "unreferenced claims could not be removed");
                 }
             }

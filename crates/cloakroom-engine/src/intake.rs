@@ -7,6 +7,7 @@ mod budget;
 mod fields;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cloakroom_core::event::{Payload, Sha256};
@@ -30,6 +31,9 @@ use crate::shared::{Shared, StoreError};
 pub const BUFFERED_MAX: usize = 64 * 1024;
 /// What a body that is being stored may hold in memory on its way, in bytes.
 const UPLOAD_MEMORY: usize = 1 << 20;
+
+/// How often a sender who waits for consumers looks at the cursors of a shared ledger.
+const SETTLED_LOOK: Duration = Duration::from_millis(250);
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +186,7 @@ impl Intake {
         shared.report(&source, &receipt);
         if let (Some(stream), Some(position)) = (&receipt.stream, &receipt.position) {
             if receipt.status == Status::Accepted {
-                shared.resequence.ring(stream.clone());
+                shared.ring_resequence(stream.clone());
             }
             if let Some(timeout) = source.ack_delivered {
                 let until = shared.clock.now().after(timeout);
@@ -304,10 +308,19 @@ impl Shared {
             if self.is_settled(stream, position).await? {
                 return Ok(true);
             }
+            // On a shared ledger the cursor may be moved where nobody here is told.
+            let look_again = match self.ledger.is_exclusive() {
+                true => until,
+                false => until.min(self.clock.now().after(SETTLED_LOOK)),
+            };
             tokio::select! {
                 biased;
                 () = moved => {}
-                () = self.clock.sleep_until(until) => return self.is_settled(stream, position).await,
+                () = self.clock.sleep_until(look_again) => {
+                    if self.clock.now() >= until {
+                        return self.is_settled(stream, position).await;
+                    }
+                }
                 () = self.stop.cancelled() => return Ok(false),
             }
         }

@@ -5,14 +5,16 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | [`intake`], `append` | take a webhook in; make it one ledger entry |
+//! | [`intake`], `append`, `known` | take a webhook in; make it one ledger entry; without reading where that is safe |
 //! | `resequencer` | moves heads |
 //! | `feed`, `deliverer`, [`pull`], [`tail`] | what is next for a subscription; send it, hand it out, show it |
 //! | `sweeper`, `timers`, `doorbell` | find what nobody rang for; ring on time; ring |
+//! | `bell`, [`Stepper`] | what is rung as data; one step at a time, for hosts that live for one call |
 //! | [`operate`], [`inspect`] | what operators do and see |
 //! | `state` | state changes as events |
 
 mod append;
+mod bell;
 pub mod catalog;
 pub mod conformance;
 mod deliverer;
@@ -21,6 +23,7 @@ mod engine;
 mod feed;
 pub mod inspect;
 pub mod intake;
+mod known;
 pub mod memory;
 pub mod operate;
 pub mod ports;
@@ -29,6 +32,7 @@ pub mod record;
 mod resequencer;
 mod shared;
 mod state;
+mod step;
 mod sweeper;
 pub mod system;
 pub mod tail;
@@ -37,5 +41,7 @@ mod tests;
 mod timers;
 
 pub use append::{Receipt, Status};
+pub use bell::{Bell, Due};
 pub use engine::{Engine, Parts, StartError};
 pub use shared::{ClaimLinks, Settings, StoreError};
+pub use step::{DueCursor, Stepper, Swept};

@@ -343,7 +343,7 @@ impl Shared {
             let gap = match decision {
                 Some(decision) if decision.head.position != before.head.position => {
                     // The resequencer has something to release first.
-                    self.resequence.ring(stream.clone());
+                    self.ring_resequence(stream.clone());
                     tokio::task::yield_now().await;
                     continue;
                 }
@@ -383,7 +383,7 @@ impl Shared {
                 .await
             {
                 Ok(()) => {
-                    self.resequence.ring(stream.clone());
+                    self.ring_resequence(stream.clone());
                     return Ok(range);
                 }
                 Err(TransactError::Conflict(_)) => {}
@@ -450,7 +450,7 @@ impl Shared {
                 }
             };
             if let Some(released) = released {
-                self.resequence.ring(stream);
+                self.ring_resequence(stream);
                 return Ok(released);
             }
         }
@@ -631,10 +631,7 @@ impl Shared {
                 Err(TransactError::Ledger(error)) => return Err(error.into()),
             }
         }
-        *active
-            .disabled
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = reason;
+        active.set_disabled(reason);
         Ok(())
     }
 

@@ -10,11 +10,12 @@ use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use tokio::sync::Notify;
 
+use crate::bell::Due;
 use crate::catalog::Route;
 use crate::feed::Step;
 use crate::ports::{Outgoing, TransactError, Write};
 use crate::record::{Cursor, Key, Lease, Passed, Record, Resolution};
-use crate::shared::{Active, Due, Shared, StoreError};
+use crate::shared::{Active, Shared, StoreError};
 
 /// How many steps of a stream are looked at in one go.
 const PAGE: usize = 128;
@@ -147,8 +148,7 @@ impl Shared {
         lease: Duration,
     ) -> Result<Vec<Outgoing>, StoreError> {
         let due = |at| {
-            self.timers
-                .set(at, Due::Deliver(active.config.name.clone(), stream.clone()));
+            self.set_timer(at, Due::Deliver(active.config.name.clone(), stream.clone()));
         };
         let Some(head) = self.released_up_to(stream).await? else {
             return Ok(Vec::new());

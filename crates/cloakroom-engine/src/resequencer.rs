@@ -9,9 +9,10 @@ use cloakroom_core::resequence::{Candidate, Decision, Need, Skip, need, resequen
 use cloakroom_core::time::Timestamp;
 use metrics::counter;
 
+use crate::bell::Due;
 use crate::ports::{LedgerError, TransactError, Write};
 use crate::record::{HeadRecord, Key, Record, Superseded};
-use crate::shared::{Due, Release, Shared};
+use crate::shared::{Release, Shared};
 use crate::state::StateChange;
 
 /// The first look reads the next candidate and one more, which tells whether there are more.
@@ -38,7 +39,7 @@ impl Shared {
                 }
                 // What was not written is armed already.
                 if let Some(at) = decision.head.wake_at {
-                    self.timers.set(at, Due::Resequence(stream.clone()));
+                    self.set_timer(at, Due::Resequence(stream.clone()));
                 }
             }
             if !decision.as_ref().is_some_and(|decision| decision.again) {

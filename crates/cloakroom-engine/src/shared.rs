@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::Appender;
+use crate::bell::{Due, Rings};
 use crate::catalog::{Catalog, Route, Subscription};
 use crate::doorbell::Doorbells;
 use crate::ports::{ClaimError, ClaimStore, Clock, Entropy, Ledger, LedgerError, Write};
 use crate::pull::Ready;
 use crate::record::Record;
-use crate::timers::Timers;
 
 /// How many releases a slow tail may be behind before it misses some.
 const RELEASES_KEPT: usize = 4_096;
@@ -94,6 +95,14 @@ impl Active {
                 .is_none()
     }
 
+    /// Notes why nothing may be sent; `None` when it may again.
+    pub(crate) fn set_disabled(&self, reason: Option<String>) {
+        *self
+            .disabled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     /// What was recorded before this moment is not for this subscription (unless a replay says otherwise).
     pub(crate) fn since(&self) -> Timestamp {
         if self.config.from_earliest {
@@ -104,13 +113,6 @@ impl Active {
     }
 }
 
-/// A timer's purpose.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Due {
-    Resequence(StreamId),
-    Deliver(SubscriptionName, StreamId),
-}
-
 /// A move of a head, for whoever tails.
 #[derive(Debug, Clone)]
 pub(crate) struct Release {
@@ -119,7 +121,8 @@ pub(crate) struct Release {
     pub(crate) up_to: Position,
 }
 
-pub(crate) struct Shared {
+/// What every worker and every step works with.
+pub(crate) struct Common {
     pub(crate) catalog: Catalog,
     pub(crate) settings: Settings,
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -128,19 +131,82 @@ pub(crate) struct Shared {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) links: Arc<dyn ClaimLinks>,
     pub(crate) appender: Appender,
-    /// Names this process in leases.
-    pub(crate) owner: String,
+    /// Who sends, on a shared ledger.
+    pub(crate) holder: Holder,
     pub(crate) active: BTreeMap<SubscriptionName, Arc<Active>>,
-    pub(crate) resequence: Doorbells<StreamId>,
-    pub(crate) timers: Timers<Due>,
     pub(crate) releases: broadcast::Sender<Release>,
     pub(crate) settled: Settled,
     pub(crate) stop: CancellationToken,
 }
 
+/// Whom the leases on cursors belong to.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    /// Names it in leases.
+    pub(crate) owner: String,
+    /// How long a lease lasts that is renewed with every move of the cursor and never given back; `None` takes one for
+    /// every pass and gives it back.
+    pub(crate) keeps_for: Option<Duration>,
+}
+
+/// [`Common`], and where the rings go that this worker or step gives off.
+pub(crate) struct Shared {
+    common: Arc<Common>,
+    pub(crate) rings: Rings,
+    /// When whoever works must have finished.
+    pub(crate) deadline: Option<Timestamp>,
+}
+
+impl Deref for Shared {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
 impl Shared {
+    pub(crate) fn new(common: Common, rings: Rings) -> Self {
+        Self {
+            common: Arc::new(common),
+            rings,
+            deadline: None,
+        }
+    }
+
+    /// The same, for one step: what it rings is gathered apart.
+    pub(crate) fn for_step(&self, deadline: Option<Timestamp>) -> Self {
+        Self {
+            common: Arc::clone(&self.common),
+            rings: Rings::gathered(),
+            deadline,
+        }
+    }
+
+    /// Whether there is no time left for something that may take this long.
+    pub(crate) fn must_end(&self, needs: Duration) -> bool {
+        let late = |deadline| self.clock.now().after(needs) >= deadline;
+        self.stop.is_cancelled() || self.deadline.is_some_and(late)
+    }
+
     pub(crate) fn release_channel() -> broadcast::Sender<Release> {
         broadcast::channel(RELEASES_KEPT).0
+    }
+
+    /// Asks for a look at the head of `stream`.
+    pub(crate) fn ring_resequence(&self, stream: StreamId) {
+        match &self.rings {
+            Rings::Workers(workers) => workers.resequence.ring(stream),
+            Rings::Gathered(rung) => rung.add(Due::Resequence(stream), None),
+        }
+    }
+
+    /// Asks for a look at a set time.
+    pub(crate) fn set_timer(&self, at: Timestamp, due: Due) {
+        match &self.rings {
+            Rings::Workers(workers) => workers.timers.set(at, due),
+            Rings::Gathered(rung) => rung.add(due, Some(at)),
+        }
     }
 
     /// Rings every subscription that listens to `stream`.
@@ -156,16 +222,21 @@ impl Shared {
 
     /// Rings one subscription for one stream.
     pub(crate) fn ring(&self, active: &Active, stream: StreamId) {
-        match active.config.route {
-            Route::Push(_) => active.bells.ring(stream),
-            Route::Pull { .. } => active.ready.add(stream),
+        match (&active.config.route, &self.rings) {
+            (Route::Push(_), Rings::Workers(_)) => active.bells.ring(stream),
+            (Route::Push(_), Rings::Gathered(rung)) => {
+                rung.add(Due::Deliver(active.config.name.clone(), stream), None);
+            }
+            (Route::Pull { .. }, Rings::Workers(_)) => active.ready.add(stream),
+            // Nobody waits here for something to fetch: that is for hosts that stay.
+            (Route::Pull { .. }, Rings::Gathered(_)) => {}
         }
     }
 
     /// Rings whatever a timer was set for.
     pub(crate) fn ring_due(&self, due: Due) {
         match due {
-            Due::Resequence(stream) => self.resequence.ring(stream),
+            Due::Resequence(stream) => self.ring_resequence(stream),
             Due::Deliver(name, stream) => {
                 if let Some(active) = self.active.get(&name) {
                     self.ring(active, stream);
@@ -219,7 +290,7 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("owner", &self.owner)
+            .field("holder", &self.holder)
             .finish_non_exhaustive()
     }
 }

@@ -150,7 +150,7 @@ impl Shared {
     /// Rings for `changes`, after their transaction.
     pub(crate) fn ring_state(&self, changes: &[StateChange]) {
         if !changes.is_empty() && self.catalog.has_state_subscribers() {
-            self.resequence.ring(told_in());
+            self.ring_resequence(told_in());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The sweeper: finds what nobody rang for, and removes what is past retention and settled by everybody.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use cloakroom_core::event::{ClaimName, Event};
 use cloakroom_core::head::Head;
@@ -9,20 +11,35 @@ use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use metrics::counter;
 
-use crate::ports::{ClaimError, ClaimHint, Index, LedgerError, References, TransactError, Write};
+use crate::bell::Due;
+use crate::ports::{
+    ClaimError, ClaimHint, Index, LedgerError, Reclaimed, References, TransactError, Write,
+};
 use crate::record::{
     AttentionKind, HeadRecord, IdentityPlace, Key, Quarantined, Record, Resolution, Superseded,
 };
-use crate::shared::{Due, Shared, StoreError};
+use crate::shared::{Shared, StoreError};
 
 /// How many records one step of a sweep looks at.
-const SLICE: usize = 500;
+pub(crate) const SLICE: usize = 500;
+/// How old an unreferenced claim must be before it is removed in normal operation.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many events one transaction of retention removes: each with its notes, dead letters and identity.
 const REMOVED_AT_ONCE: usize = 10;
 
 /// Where the rolling sweep is.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
+    pub(crate) cursor: Option<String>,
+}
+
+/// What the timers are made from: the index of what is to be looked at by a set time, in two parts.
+const TIMED: [AttentionKind; 2] = [AttentionKind::Wake, AttentionKind::Retry];
+
+/// Where a reading of what is due has come to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DueFrom {
+    part: usize,
     cursor: Option<String>,
 }
 
@@ -30,42 +47,55 @@ impl Shared {
     /// Sets the timers that were set before the restart, from the attention index. With the rolling sweep this is all
     /// that a restart needs.
     pub(crate) async fn recall_timers(&self) -> Result<(), LedgerError> {
-        for kind in [AttentionKind::Wake, AttentionKind::Retry] {
-            let index = Index::Attention {
-                kind,
-                due: Timestamp::from_micros(i64::MAX),
-            };
-            let mut cursor = None;
-            loop {
-                let page = self.ledger.list(&index, cursor.as_deref(), SLICE).await?;
-                for record in page.records {
-                    let at = record
-                        .attention()
-                        .map_or_else(|| self.clock.now(), |(_, at)| at);
-                    match record {
-                        Record::Head(head) => self.timers.set(at, Due::Resequence(head.stream)),
-                        Record::Cursor(cursor) => {
-                            self.timers
-                                .set(at, Due::Deliver(cursor.subscription, cursor.stream));
-                        }
-                        _ => {}
-                    }
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+        let mut from = Some(DueFrom::default());
+        while let Some(next) = from {
+            from = self
+                .recall_due(Timestamp::from_micros(i64::MAX), next, SLICE)
+                .await?;
         }
         Ok(())
     }
 
-    /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first. A
-    /// stream that cannot be visited does not keep the sweep from the others; the first error is reported in the end.
-    pub(crate) async fn sweep(&self, sweep: &mut Sweep) -> Result<bool, StoreError> {
+    /// Sets the timers of the next `limit` records that are to be looked at by `until`; `None` after the last.
+    pub(crate) async fn recall_due(
+        &self,
+        until: Timestamp,
+        from: DueFrom,
+        limit: usize,
+    ) -> Result<Option<DueFrom>, LedgerError> {
+        let Some(kind) = TIMED.get(from.part).copied() else {
+            return Ok(None);
+        };
+        let index = Index::Attention { kind, due: until };
         let page = self
             .ledger
-            .list(&Index::Heads(None), sweep.cursor.as_deref(), SLICE)
+            .list(&index, from.cursor.as_deref(), limit)
+            .await?;
+        for record in page.records {
+            let at = record
+                .attention()
+                .map_or_else(|| self.clock.now(), |(_, at)| at);
+            match record {
+                Record::Head(head) => self.set_timer(at, Due::Resequence(head.stream)),
+                Record::Cursor(cursor) => {
+                    self.set_timer(at, Due::Deliver(cursor.subscription, cursor.stream));
+                }
+                _ => {}
+            }
+        }
+        let part = from.part + usize::from(page.next.is_none());
+        Ok((part < TIMED.len()).then_some(DueFrom {
+            part,
+            cursor: page.next,
+        }))
+    }
+
+    /// Visits the next slice of streams. `true` when it was the last one; the next call starts again at the first. A
+    /// stream that cannot be visited does not keep the sweep from the others; the first error is reported in the end.
+    pub(crate) async fn sweep(&self, sweep: &mut Sweep, slice: usize) -> Result<bool, StoreError> {
+        let page = self
+            .ledger
+            .list(&Index::Heads(None), sweep.cursor.as_deref(), slice)
             .await?;
         let mut outcome = Ok(());
         for record in page.records {
@@ -82,7 +112,7 @@ impl Shared {
         let last = self.ledger.last_event(&head.stream).await?;
         let behind = last.is_some_and(|last| !head.head.covers(&last.position));
         if behind {
-            self.resequence.ring(head.stream.clone());
+            self.ring_resequence(head.stream.clone());
         }
         let Some(released) = &head.head.position else {
             return Ok(());
@@ -193,6 +223,12 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+
+    /// Removes old claims that nothing refers to.
+    pub(crate) async fn reclaim_orphans(&self) -> Result<Reclaimed, StoreError> {
+        let before = self.clock.now().before(ORPHAN_AGE);
+        Ok(self.claims.reclaim(None, before, self).await?)
     }
 
     /// Forgets what an operator decided about quarantined webhooks, once that is past retention. What is undecided stays.

@@ -17,6 +17,7 @@ use crate::record::{Key, Record};
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     records: Mutex<BTreeMap<SortKey, Record>>,
+    shared: bool,
 }
 
 /// Keys in the order of the indexes: kind first, then what the kind is listed by.
@@ -29,6 +30,14 @@ impl MemoryLedger {
     /// An empty ledger.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty ledger that several processes are taken to use at once.
+    pub fn shared() -> Self {
+        Self {
+            shared: true,
+            ..Self::default()
+        }
     }
 
     /// Every record there is, for tests that judge a whole history.
@@ -216,6 +225,6 @@ impl Ledger for MemoryLedger {
     }
 
     fn is_exclusive(&self) -> bool {
-        true
+        !self.shared
     }
 }

@@ -444,7 +444,7 @@ fn run(seed: u64) -> String {
     })
 }
 
-fn seeds() -> Range<u64> {
+pub(super) fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("CLOAKROOM_SEEDS") else {
         return 0..150;
     };

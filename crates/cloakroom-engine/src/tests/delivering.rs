@@ -270,11 +270,9 @@ async fn only_the_first_of_a_batch_becomes_a_dead_letter() {
         .subscribe(push("billing", &billing).attempts(2).dead_letters())
         .start()
         .await;
-    world
-        .accept([order("A", 2), order("A", 3), order("A", 1)])
-        .await;
-    billing.until_taken(2).await;
-    assert_eq!(billing.taken("A"), ["A-2", "A-3"]);
+    world.accept([2, 3, 4, 5, 1].map(|n| order("A", n))).await;
+    billing.until_taken(4).await;
+    assert_eq!(billing.taken("A"), ["A-2", "A-3", "A-4", "A-5"]);
     let dead = world.engine().dead_letters(None, None, 10).await.unwrap();
     assert_eq!(dead.items.len(), 1);
 }

@@ -89,11 +89,21 @@ pub(super) struct Rates {
     pub(super) delays: u64,
 }
 
+/// How often the ledger was asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Calls {
+    pub(super) reads: usize,
+    pub(super) lists: usize,
+    /// Records written, guards included, however many to a transaction.
+    pub(super) writes: usize,
+}
+
 /// What goes wrong with the stores; shared by all runs of the engine.
 pub(super) struct Faults {
     chance: SimEntropy,
     rates: Mutex<Rates>,
     plans: Mutex<Vec<(Matches, Plan)>>,
+    calls: Mutex<Calls>,
     down: AtomicBool,
     claims_down: AtomicBool,
     shared: AtomicBool,
@@ -105,6 +115,7 @@ impl Faults {
             chance: SimEntropy::new(seed ^ 0xfau64.rotate_left(32)),
             rates: Mutex::default(),
             plans: Mutex::default(),
+            calls: Mutex::default(),
             down: AtomicBool::new(false),
             claims_down: AtomicBool::new(false),
             shared: AtomicBool::new(false),
@@ -113,6 +124,20 @@ impl Faults {
 
     pub(super) fn by_chance(&self, rates: Rates) {
         *self.rates.lock().unwrap() = rates;
+    }
+
+    /// What the ledger was asked since the last time.
+    pub(super) fn take_calls(&self) -> Calls {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn count(&self, op: &Op<'_>) {
+        let mut calls = self.calls.lock().unwrap();
+        match op {
+            Op::Read => calls.reads += 1,
+            Op::List(_) => calls.lists += 1,
+            Op::Transact(writes) => calls.writes += writes.len(),
+        }
     }
 
     /// Whether the ledger answers nothing but errors.
@@ -153,6 +178,7 @@ impl Faults {
 
     /// Before a call. `Ok(true)` when its answer is to be lost.
     async fn before(&self, op: &Op<'_>) -> Result<bool, LedgerError> {
+        self.count(op);
         let planned = {
             let mut plans = self.plans.lock().unwrap();
             let found = plans.iter().position(|(matches, _)| matches(op));
@@ -266,7 +292,7 @@ impl Ledger for FaultyLedger {
     }
 
     fn is_exclusive(&self) -> bool {
-        !self.faults.shared.load(Ordering::Relaxed)
+        self.inner.is_exclusive() && !self.faults.shared.load(Ordering::Relaxed)
     }
 }
 

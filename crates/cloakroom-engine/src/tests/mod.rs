@@ -6,9 +6,11 @@
 //! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
 //! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
+//! | `stepping`, `calling` | one step at a time; what that costs; nothing but steps, by chance |
 //! | `anything`, `checker` | all of it at once, by chance; and what became of it |
 
 mod anything;
+mod calling;
 mod checker;
 mod delivering;
 mod faults;
@@ -21,5 +23,6 @@ mod restarting;
 mod retaining;
 mod sim;
 mod sink;
+mod stepping;
 mod telling;
 mod world;

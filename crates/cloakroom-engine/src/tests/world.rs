@@ -24,6 +24,7 @@ use crate::operate::{OperateError, ReplayFrom};
 use crate::ports::Clock as _;
 use crate::record::{Cursor, HeadRecord, Record};
 use crate::shared::{ClaimLinks, Settings};
+use crate::step::Stepper;
 
 struct Links;
 
@@ -108,12 +109,21 @@ impl World {
 
     /// An engine over the same stores.
     pub(super) async fn another_engine(&self, life: &Life) -> Result<Engine, StartError> {
+        Engine::start(self.parts(life)).await
+    }
+
+    /// An engine without workers over the same stores.
+    pub(super) async fn stepper(&self, life: &Life, owner: &str) -> Result<Stepper, StartError> {
+        Stepper::open(self.parts(life), owner, secs(40)).await
+    }
+
+    fn parts(&self, life: &Life) -> Parts {
         for subscription in &self.subscriptions {
             if let Consumer::Push(script) = &subscription.consumer {
                 script.set_clock(&self.clock);
             }
         }
-        Engine::start(Parts {
+        Parts {
             catalog: Catalog::new(
                 self.sources.iter().map(SourceSpec::build),
                 self.subscriptions.iter().map(|spec| spec.build(life)),
@@ -133,8 +143,7 @@ impl World {
             clock: Arc::<SimClock>::clone(&self.clock),
             entropy: Arc::<SimEntropy>::clone(&self.chance),
             links: Arc::new(Links),
-        })
-        .await
+        }
     }
 
     /// The process dies, in the middle of whatever it was doing.

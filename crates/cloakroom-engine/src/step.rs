@@ -1,0 +1,200 @@
+//! The engine one step at a time, for hosts that live for one call: no workers, and whatever is rung is returned as data.
+//!
+//! The steps are the workers' own: the same functions, called once. What a step rang for is worth passing on only when
+//! nothing else tells of it. A host that follows the ledger's changes learns by itself of new entries (resequence) and of
+//! heads that moved (dispatch).
+
+use std::fmt;
+use std::time::Duration;
+
+use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
+use cloakroom_core::position::Position;
+use cloakroom_core::time::Timestamp;
+
+use crate::bell::{Bell, Due, Rings};
+use crate::catalog::{Route, STATE_SOURCE};
+use crate::engine::{Engine, Parts, StartError};
+use crate::ports::{LedgerError, Reclaimed, TransactError, Write};
+use crate::record::{Key, Record, SourceRecord};
+use crate::shared::{Holder, Shared, StoreError};
+use crate::sweeper::{DueFrom, Sweep};
+
+/// An engine without workers. Cheap to clone. Its steps may run at once, with one exception: deliveries of one
+/// (subscription, stream) under one `owner` must not, see [`Stepper::open`].
+#[derive(Clone)]
+pub struct Stepper {
+    engine: Engine,
+}
+
+/// Where a reading of what is due goes on.
+#[derive(Debug, Clone, Default)]
+pub struct DueCursor(DueFrom);
+
+/// What a slice of the sweep found.
+#[derive(Debug)]
+pub struct Swept {
+    /// What nobody had rung for.
+    pub bells: Vec<Bell>,
+    /// Where the next slice starts; `None` when this was the last one.
+    pub next: Option<String>,
+    /// The first stream that could not be visited; the others were, all the same.
+    pub failed: Option<StoreError>,
+}
+
+impl Stepper {
+    /// Opens the engine: registers what is configured, as [`Engine::start`] does, and starts nothing.
+    ///
+    /// On a shared ledger a cursor is moved under a lease. It belongs to `owner`, lasts for `lease`, is renewed by every
+    /// move of the cursor and never given back, so that it costs no writes of its own while a stream is busy. All
+    /// steppers that share an `owner` must be kept from delivering one (subscription, stream) at once by what calls them:
+    /// a queue that hands out one message of a group at a time does that, as long as a call cannot outlive its message's
+    /// invisibility. Whoever delivers under another name waits until the lease has run out.
+    pub async fn open(parts: Parts, owner: &str, lease: Duration) -> Result<Self, StartError> {
+        let holder = Holder {
+            owner: owner.to_owned(),
+            keeps_for: Some(lease),
+        };
+        let engine = Engine::put_together(parts, holder, Rings::gathered()).await?;
+        Ok(Self { engine })
+    }
+
+    /// For taking webhooks in, for operators, and for looking. Pulling and tailing need a host that stays.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What [`Stepper::engine`] rang for since the last time: new entries ask for a look at their stream, operators for a
+    /// delivery.
+    pub fn rung(&self) -> Vec<Bell> {
+        self.engine.take_rung()
+    }
+
+    /// Releases whatever may leave `stream` now. Rings the subscriptions when its head moved, and the stream itself at
+    /// the time when more may leave.
+    pub async fn resequence(&self, stream: &StreamId) -> Result<Vec<Bell>, StoreError> {
+        let step = self.step(None);
+        step.resequence(stream).await?;
+        Ok(step.rings.take())
+    }
+
+    /// Whom a head of `stream` at `released_up_to` concerns. Reads nothing.
+    pub fn dispatch(&self, stream: &StreamId, released_up_to: &Position) -> Vec<Bell> {
+        let subscribers = self.engine.catalog().subscribers(stream);
+        subscribers
+            .filter(|subscription| matches!(subscription.route, Route::Push(_)))
+            .map(|subscription| Bell {
+                due: Due::Deliver(subscription.name.clone(), stream.clone()),
+                at: None,
+                released_up_to: Some(released_up_to.clone()),
+            })
+            .collect()
+    }
+
+    /// Sends what `subscription` has not settled of `stream`, up to a position that is known to be released, or up to the
+    /// head. Rings at a later time when it must wait; at once when no time is left: nothing is begun that may not end
+    /// before `deadline`, but for the first send. Does nothing for a subscription that is not configured (any more).
+    pub async fn deliver(
+        &self,
+        subscription: &SubscriptionName,
+        stream: &StreamId,
+        released_up_to: Option<Position>,
+        deadline: Option<Timestamp>,
+    ) -> Result<Vec<Bell>, StoreError> {
+        let step = self.step(deadline);
+        let Some(active) = step.active.get(subscription) else {
+            return Ok(Vec::new());
+        };
+        step.deliver(active, stream, released_up_to).await?;
+        Ok(step.rings.take())
+    }
+
+    /// What is to be looked at by now, at most `limit` at a time: releases that were held back, and retries.
+    pub async fn due(
+        &self,
+        from: DueCursor,
+        limit: usize,
+    ) -> Result<(Vec<Bell>, Option<DueCursor>), StoreError> {
+        let step = self.step(None);
+        let next = step.recall_due(step.clock.now(), from.0, limit).await?;
+        Ok((step.rings.take(), next.map(DueCursor)))
+    }
+
+    /// Visits the next `slice` streams behind `cursor` (from the first if `None`): rings for what nobody rang for, and
+    /// removes what is past retention and settled.
+    pub async fn sweep(&self, cursor: Option<String>, slice: usize) -> Swept {
+        let step = self.step(None);
+        let mut sweep = Sweep {
+            cursor: cursor.clone(),
+        };
+        let failed = step.sweep(&mut sweep, slice).await.err();
+        Swept {
+            bells: step.rings.take(),
+            next: sweep.cursor,
+            failed,
+        }
+    }
+
+    /// Where the last call of [`Stepper::keep_sweep_cursor`] left off.
+    pub async fn sweep_cursor(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.sweep_record().await?.and_then(|record| {
+            let cursor = record.ordering;
+            (!cursor.is_empty()).then_some(cursor)
+        }))
+    }
+
+    /// Keeps the place of the rolling sweep in the ledger, for the host's next life. Of two hosts that sweep at once
+    /// either place is kept: both leave nothing out, since the sweep goes round.
+    pub async fn keep_sweep_cursor(&self, cursor: Option<&str>) -> Result<(), StoreError> {
+        let before = self.sweep_record().await?;
+        let revision = before.as_ref().map_or(0, |before| before.revision);
+        // The engine's own source has no ordering to remember: its record keeps the sweep's place.
+        let record = Record::Source(SourceRecord {
+            name: sweep_record_name(),
+            generation: 0,
+            ordering: cursor.unwrap_or_default().to_owned(),
+            revision: revision + 1,
+        });
+        let write = match before {
+            None => Write::Create(record),
+            Some(_) => Write::Replace { record, revision },
+        };
+        match self.shared().ledger.transact(vec![write]).await {
+            Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
+            Err(TransactError::Ledger(error)) => Err(error.into()),
+        }
+    }
+
+    /// Removes what nothing refers to any more: old decisions about quarantined webhooks, and payloads whose webhook was
+    /// never acknowledged. Looks at all of them: meant for once an hour or a day.
+    pub async fn reclaim(&self) -> Result<Reclaimed, StoreError> {
+        let step = self.step(None);
+        step.forget_resolved().await?;
+        step.reclaim_orphans().await
+    }
+
+    async fn sweep_record(&self) -> Result<Option<SourceRecord>, LedgerError> {
+        let key = Key::Source(sweep_record_name());
+        match self.shared().ledger.get(&key).await? {
+            Some(Record::Source(record)) => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        self.engine.shared()
+    }
+
+    fn step(&self, deadline: Option<Timestamp>) -> Shared {
+        self.shared().for_step(deadline)
+    }
+}
+
+impl fmt::Debug for Stepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stepper").finish_non_exhaustive()
+    }
+}
+
+fn sweep_record_name() -> SourceName {
+    STATE_SOURCE.into()
+}
