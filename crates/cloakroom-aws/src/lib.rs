@@ -1,1 +1,5 @@
 //! The engine's ports on AWS: the ledger in one DynamoDB table, claims in an S3 bucket, sinks, secrets.
+
+pub mod client;
+
+pub use client::{ClientError, ClientOptions, http_client};
