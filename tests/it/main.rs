@@ -5,6 +5,7 @@
     reason = "what goes wrong in a test or its helpers must end the test"
 )]
 
+mod aws;
 mod crash;
 mod judges;
 mod large;

@@ -19,14 +19,14 @@ pub(crate) const HEX_SECRET: &str =
 /// A secret that is any text.
 pub(crate) const TEXT_SECRET: &str = "a secret that is any text";
 
-/// The binary that was built with this test.
-fn binary() -> PathBuf {
+/// A binary that was built with this test.
+pub(crate) fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
-    let binary = profile.join(format!("cloakroom{}", std::env::consts::EXE_SUFFIX));
+    let binary = profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         binary.exists(),
-        "{} is missing: run `cargo build -p cloakroom-cli` first, with the same profile",
+        "{} is missing: run `cargo build -p cloakroom-cli -p cloakroom-lambda` first, with the same profile",
         binary.display()
     );
     binary
@@ -34,7 +34,7 @@ fn binary() -> PathBuf {
 
 /// The command in `folder`, without anything of the caller's environment that it would heed.
 pub(crate) fn cloakroom(folder: &Path) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(built("cloakroom"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CLOAKROOM_") {
             command.env_remove(name);

@@ -1,0 +1,4 @@
+//! Cloakroom on AWS, end to end.
+
+mod scenario;
+mod stack;
