@@ -1,1 +1,7 @@
 //! The engine's ports on AWS: the ledger in one DynamoDB table, claims in an S3 bucket, sinks, secrets.
+
+pub mod client;
+pub mod ledger;
+
+pub use client::{ClientError, ClientOptions, http_client};
+pub use ledger::DynamoLedger;
