@@ -1,6 +1,8 @@
 //! The engine's ports on AWS: the ledger in one DynamoDB table, claims in an S3 bucket, sinks, secrets.
 
+pub mod claims;
 pub mod client;
+mod fault;
 pub mod ledger;
 
 pub use client::{ClientError, ClientOptions, http_client};

@@ -241,7 +241,7 @@ impl Shared {
         };
         Ok(Outgoing {
             inline,
-            dataref: self.links.link(&event, self.clock.now()),
+            dataref: self.links.link(&event, self.clock.now()).await?,
             event,
             attempt: 1,
             epoch,

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use cloakroom_core::event::Event;
 use cloakroom_core::id::{StreamId, SubscriptionName};
@@ -38,10 +39,12 @@ pub struct Settings {
 }
 
 /// Makes the URLs under which claims can be fetched.
+#[async_trait]
 pub trait ClaimLinks: Send + Sync + 'static {
     /// A URL for the payload of `event`, valid from `now` for as long as the configuration says. `None` when the event
     /// has no payload. One that only the ledger keeps has a URL too: it may be too large to travel inside the event.
-    fn link(&self, event: &Event, now: Timestamp) -> Option<String>;
+    /// An error when there can be no URL for now: an event must not leave without one.
+    async fn link(&self, event: &Event, now: Timestamp) -> Result<Option<String>, ClaimError>;
 }
 
 /// A failure of one of the stores, as a worker sees it.

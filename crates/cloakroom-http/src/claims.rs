@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,6 +14,7 @@ use cloakroom_core::id::EventId;
 use cloakroom_core::secret::Secret;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::ClaimLinks;
+use cloakroom_engine::ports::ClaimError;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
@@ -90,9 +92,10 @@ impl ClaimUrls {
     }
 }
 
+#[async_trait]
 impl ClaimLinks for ClaimUrls {
-    fn link(&self, event: &Event, now: Timestamp) -> Option<String> {
-        event.payload().map(|_| self.url(&event.id, now))
+    async fn link(&self, event: &Event, now: Timestamp) -> Result<Option<String>, ClaimError> {
+        Ok(event.payload().map(|_| self.url(&event.id, now)))
     }
 }
 

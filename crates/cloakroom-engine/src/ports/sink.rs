@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cloakroom_core::cloudevent::CloudEvent;
 use cloakroom_core::event::Event;
 
 /// Sends events of one stream to a consumer.
@@ -40,6 +41,13 @@ pub struct Outgoing {
     pub attempt: u32,
     /// The cursor's epoch: part of any deduplication id, so that a replay is not swallowed.
     pub epoch: u64,
+}
+
+impl Outgoing {
+    /// The event as consumers see it.
+    pub fn cloud_event(&self) -> CloudEvent<'_> {
+        CloudEvent::of(&self.event, self.inline.as_deref(), self.dataref.as_deref())
+    }
 }
 
 /// How a call to a sink ended.

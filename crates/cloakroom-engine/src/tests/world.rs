@@ -21,17 +21,18 @@ use crate::engine::{Engine, Parts, StartError};
 use crate::intake::{Budget, Refusal};
 use crate::memory::{MemoryClaims, MemoryLedger};
 use crate::operate::{OperateError, ReplayFrom};
-use crate::ports::Clock as _;
+use crate::ports::{ClaimError, Clock as _};
 use crate::record::{Cursor, HeadRecord, Record};
 use crate::shared::{ClaimLinks, Settings};
 use crate::step::Stepper;
 
 struct Links;
 
+#[async_trait::async_trait]
 impl ClaimLinks for Links {
-    fn link(&self, event: &Event, _: Timestamp) -> Option<String> {
-        let claim = event.payload()?.claim.as_ref()?;
-        Some(format!("https://claims.example/{}", claim.0))
+    async fn link(&self, event: &Event, _: Timestamp) -> Result<Option<String>, ClaimError> {
+        let claim = event.payload().and_then(|payload| payload.claim.as_ref());
+        Ok(claim.map(|claim| format!("https://claims.example/{}", claim.0)))
     }
 }
 

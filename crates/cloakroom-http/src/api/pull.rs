@@ -12,7 +12,6 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
-use super::streams::cloud_event;
 use super::tail;
 use crate::app::App;
 use crate::extract::{At, Input, Params, cut};
@@ -73,7 +72,7 @@ fn batch_json(batch: &Batch) -> Vec<u8> {
         if index > 0 {
             json.push(b',');
         }
-        cloud_event(outgoing).write_structured(&mut json);
+        outgoing.cloud_event().write_structured(&mut json);
     }
     json.extend_from_slice(b"],\"lease\":");
     serde_json::to_writer(&mut json, &batch.lease).expect("a lease is plain text");

@@ -78,7 +78,7 @@ pub(super) async fn released(
         .await?;
     let events =
         events.ok_or_else(|| Problem::not_found(format!("there is no stream {stream}")))?;
-    let batch = CloudEvent::batch(events.iter().map(cloud_event));
+    let batch = CloudEvent::batch(events.iter().map(Outgoing::cloud_event));
     Ok(([(CONTENT_TYPE, BATCH_CONTENT_TYPE)], batch).into_response())
 }
 
@@ -97,15 +97,6 @@ pub(super) async fn skip_gap(
     let (from, to) = app.engine().skip_gap(&stream).await?;
     let stream = stream.to_string();
     Ok(Json(Skipped { stream, from, to }))
-}
-
-/// An event as consumers see it.
-pub(super) fn cloud_event(outgoing: &Outgoing) -> CloudEvent<'_> {
-    CloudEvent::of(
-        &outgoing.event,
-        outgoing.inline.as_deref(),
-        outgoing.dataref.as_deref(),
-    )
 }
 
 /// A position as a user wrote it: one that was given out, or a bare number.

@@ -14,7 +14,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use tokio::time::timeout;
 
-use super::streams::cloud_event;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -83,7 +82,7 @@ fn event(mut outgoing: Outgoing) -> Bytes {
     {
         outgoing.inline = None;
     }
-    let structured = cloud_event(&outgoing).structured();
+    let structured = outgoing.cloud_event().structured();
     let mut message = Vec::with_capacity(structured.len() + 128);
     message.extend_from_slice(b"id: ");
     message.extend_from_slice(outgoing.event.id.as_str().as_bytes());

@@ -36,12 +36,12 @@ impl Message {
                     CONTENT_TYPE,
                     HeaderValue::from_static(STRUCTURED_CONTENT_TYPE),
                 );
-                (event_id(first), view(first).structured().into())
+                (event_id(first), first.cloud_event().structured().into())
             }
             Mode::Binary => (event_id(first), binary(first, &mut headers)),
             Mode::Batched { .. } => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH_CONTENT_TYPE));
-                let body = CloudEvent::batch(events.iter().map(view));
+                let body = CloudEvent::batch(events.iter().map(Outgoing::cloud_event));
                 (batch_id(events), body.into())
             }
         };
@@ -71,13 +71,8 @@ impl Message {
     }
 }
 
-fn view(outgoing: &Outgoing) -> CloudEvent<'_> {
-    let inline = outgoing.inline.as_deref();
-    CloudEvent::of(&outgoing.event, inline, outgoing.dataref.as_deref())
-}
-
 fn binary(outgoing: &Outgoing, headers: &mut HeaderMap) -> Bytes {
-    let (attributes, body) = view(outgoing).binary();
+    let (attributes, body) = outgoing.cloud_event().binary();
     for (name, value) in attributes {
         headers.insert(HeaderName::from_static(name), plain(value));
     }
