@@ -2,3 +2,4 @@
 
 pub mod claims;
 mod fault;
+pub mod sinks;

@@ -65,9 +65,9 @@ impl Bucket {
                 ("h/m", Kind::Hint, ended),
             ] {
                 let prefix = format!("{prefix}/{shard:x}/");
-                let mut next = listed.after.map(|after| {
-                    format!("{}{prefix}{}", self.options.prefix, name::hour(after))
-                });
+                let mut next = listed
+                    .after
+                    .map(|after| format!("{}{prefix}{}", self.options.prefix, name::hour(after)));
                 loop {
                     let (found, more) = self.page(&prefix, next, listed.before).await?;
                     let examined = stream::iter(found)
@@ -215,9 +215,7 @@ impl Bucket {
                 .await
                 .map_err(|error| unavailable(self, "s3:ListBucketMultipartUploads", &error))?;
             for found in page.uploads() {
-                let begun = found
-                    .initiated()
-                    .map(|at| Timestamp::from_secs(at.secs()));
+                let begun = found.initiated().map(|at| Timestamp::from_secs(at.secs()));
                 if let (Some(key), Some(id), Some(begun)) = (found.key(), found.upload_id(), begun)
                     && begun < before
                 {
@@ -225,7 +223,11 @@ impl Bucket {
                     let removed = upload::abort(self, path, id.to_owned()).await;
                     count(
                         reclaimed,
-                        if removed { Examined::Removed(0) } else { Examined::Kept },
+                        if removed {
+                            Examined::Removed(0)
+                        } else {
+                            Examined::Kept
+                        },
                     );
                 }
             }
