@@ -67,7 +67,7 @@ impl Bucket {
                 let prefix = format!("{prefix}/{shard:x}/");
                 let mut next = listed
                     .after
-                    .map(|after| format!("{}{prefix}{}", self.options.prefix, name::hour(after)));
+                    .map(|after| format!("{}{prefix}{}", self.options.prefix, before_hour(after)));
                 loop {
                     let (found, more) = self.page(&prefix, next, listed.before).await?;
                     let examined = stream::iter(found)
@@ -243,6 +243,12 @@ impl Bucket {
     }
 }
 
+/// Sorts behind every key of the hour before this one's, and before every key of this one's. (The hour itself would do on
+/// S3, but servers that keep keys as directories leave out what is below it.)
+fn before_hour(at: Timestamp) -> String {
+    format!("{}~", name::hour(at.before(HOUR)))
+}
+
 fn count(reclaimed: &mut Reclaimed, outcome: Examined) {
     match outcome {
         Examined::Passed => {}
@@ -279,5 +285,20 @@ impl Window {
             before: self.before.before(by),
             ..self.earlier_start(by)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_begins_with_the_hour_and_not_a_key_earlier() {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let start = before_hour(at);
+        let key = |at| format!("{}/zz", name::hour(at));
+        assert!(key(at.before(HOUR)) < start);
+        assert!(start < name::hour(at));
+        assert!(start < key(at));
     }
 }
