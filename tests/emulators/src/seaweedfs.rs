@@ -97,7 +97,8 @@ impl SeaweedFs {
             ("ip.bind", "127.0.0.1".to_owned()),
             ("master.volumeSizeLimitMB", "64".to_owned()),
             ("master.telemetry", "false".to_owned()),
-            ("volume.max", "100".to_owned()),
+            // Every bucket takes several volumes, which take space only once they are written to.
+            ("volume.max", "5000".to_owned()),
             ("filer", "true".to_owned()),
             ("s3", "true".to_owned()),
             ("s3.config", config.display().to_string()),

@@ -104,7 +104,8 @@ async fn a_dropped_upload_is_aborted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_somebody_aborted_is_no_claim() {
     for (_, config) in every_s3() {
-        let bucket = Bucket::make_with(&config, |options| options.orphan_age = Duration::ZERO).await;
+        let bucket =
+            Bucket::make_with(&config, |options| options.orphan_age = Duration::ZERO).await;
         let body = body(PART + 10);
         let mut upload = bucket.claims.begin().await.unwrap();
         upload.write(body.clone()).await.unwrap();
@@ -137,8 +138,14 @@ async fn large_claims_are_reclaimed_by_their_hints() {
             (reclaimed.examined, reclaimed.removed, reclaimed.bytes)
         };
         let later = now().after(Duration::from_secs(60));
-        assert_eq!(reclaim(Some(later), later.after(Duration::from_secs(1))).await, (0, 0, 0));
-        assert_eq!(reclaim(None, now().before(Duration::from_secs(60))).await, (0, 0, 0));
+        assert_eq!(
+            reclaim(Some(later), later.after(Duration::from_secs(1))).await,
+            (0, 0, 0)
+        );
+        assert_eq!(
+            reclaim(None, now().before(Duration::from_secs(60))).await,
+            (0, 0, 0)
+        );
         assert_eq!(reclaim(None, later).await, (2, 1, PART as u64 + 2));
         assert!(bucket.read(&kept).await.is_ok());
         let gone = bucket.read(&orphan).await;

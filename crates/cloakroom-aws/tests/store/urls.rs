@@ -48,7 +48,8 @@ async fn fetch(url: &str, extra: &str) -> Answer {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap();
     let mut connection = TcpStream::connect(host).await.unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\n{extra}connection: close\r\n\r\n");
+    let request =
+        format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\n{extra}connection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).await.unwrap();
@@ -86,7 +87,10 @@ async fn whoever_has_the_url_has_the_payload_for_its_time() {
     assert_eq!(fetch(&expired.unwrap().unwrap(), "").await.status, 403);
     let (plain, _) = url.split_once('?').unwrap();
     for tampered in [
-        url.replace("response-content-type=", "response-content-type=text/html%3B"),
+        url.replace(
+            "response-content-type=",
+            "response-content-type=text/html%3B",
+        ),
         url.replace("X-Amz-Expires=3600", "X-Amz-Expires=360000"),
         url.replace("/some/where/c/", "/some/where/d/"),
         plain.to_owned(),
@@ -108,7 +112,11 @@ async fn large_claims_have_urls_too() {
     let url = links.link(&event, now()).await.unwrap().unwrap();
     let answer = fetch(&url, "").await;
     assert!(answer.status == 200 && answer.body == body);
-    assert!(answer.head.contains("content-type: application/octet-stream"));
+    assert!(
+        answer
+            .head
+            .contains("content-type: application/octet-stream")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
