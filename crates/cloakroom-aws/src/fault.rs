@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn waits_are_read_in_their_units() {
         assert_eq!(wait(Some("3"), None), Some(Duration::from_secs(3)));
-        assert_eq!(wait(Some("3"), Some("250")), Some(Duration::from_millis(250)));
+        assert_eq!(
+            wait(Some("3"), Some("250")),
+            Some(Duration::from_millis(250))
+        );
         assert_eq!(wait(Some("soon"), None), None);
     }
 

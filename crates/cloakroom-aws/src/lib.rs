@@ -3,5 +3,11 @@
 pub mod claims;
 pub mod client;
 mod fault;
+pub mod ledger;
+pub mod secrets;
+pub mod sinks;
 
+pub use claims::{S3Claims, S3Links, S3Options};
 pub use client::{ClientError, ClientOptions, http_client};
+pub use ledger::DynamoLedger;
+pub use secrets::Secrets;

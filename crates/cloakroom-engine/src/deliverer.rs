@@ -319,7 +319,11 @@ impl Drain<'_> {
             };
             outgoing.push(Outgoing {
                 inline,
-                dataref: self.shared.links.link(event, self.shared.clock.now()).await?,
+                dataref: self
+                    .shared
+                    .links
+                    .link(event, self.shared.clock.now())
+                    .await?,
                 event: event.clone(),
                 attempt,
                 epoch: self.cursor.epoch,

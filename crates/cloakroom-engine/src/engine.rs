@@ -565,7 +565,7 @@ impl Shared {
                 if let Err(error) = self.forget_resolved().await {
                     tracing::error!(%error, "old decisions could not be removed");
                 }
-                if let Err(error) = self.reclaim_orphans().await {
+                if let Err(error) = self.reclaim_orphans(None).await {
                     tracing::error!(%error, "unreferenced claims could not be removed");
                 }
             }

@@ -165,11 +165,11 @@ impl Stepper {
     }
 
     /// Removes what nothing refers to any more: old decisions about quarantined webhooks, and payloads whose webhook was
-    /// never acknowledged. Looks at all of them: meant for once an hour or a day.
-    pub async fn reclaim(&self) -> Result<Reclaimed, StoreError> {
+    /// never acknowledged, of those written at or after `after`. Looks at all of them: meant for once an hour or a day.
+    pub async fn reclaim(&self, after: Option<Timestamp>) -> Result<Reclaimed, StoreError> {
         let step = self.step(None);
         step.forget_resolved().await?;
-        step.reclaim_orphans().await
+        step.reclaim_orphans(after).await
     }
 
     async fn sweep_record(&self) -> Result<Option<SourceRecord>, LedgerError> {

@@ -225,10 +225,13 @@ impl Shared {
         }
     }
 
-    /// Removes old claims that nothing refers to.
-    pub(crate) async fn reclaim_orphans(&self) -> Result<Reclaimed, StoreError> {
+    /// Removes claims that nothing refers to: written at or after `after`, and old enough.
+    pub(crate) async fn reclaim_orphans(
+        &self,
+        after: Option<Timestamp>,
+    ) -> Result<Reclaimed, StoreError> {
         let before = self.clock.now().before(ORPHAN_AGE);
-        Ok(self.claims.reclaim(None, before, self).await?)
+        Ok(self.claims.reclaim(after, before, self).await?)
     }
 
     /// Forgets what an operator decided about quarantined webhooks, once that is past retention. What is undecided stays.

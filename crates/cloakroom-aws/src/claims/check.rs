@@ -69,7 +69,9 @@ fn sort(bucket: &Bucket, refusal: &Refused) -> CheckError {
     match (refusal.status, &refusal.bucket_region) {
         (Some(301 | 307), region) => CheckError::OtherRegion {
             bucket: name,
-            region: region.clone().unwrap_or_else(|| "it was made in".to_owned()),
+            region: region
+                .clone()
+                .unwrap_or_else(|| "it was made in".to_owned()),
         },
         (Some(400), Some(region)) => CheckError::OtherRegion {
             bucket: name,

@@ -42,11 +42,19 @@ pub(super) fn explain(bucket: &Bucket, action: &str, refused: &Refused) -> Strin
         ("SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded", _) => {
             format!("S3 asks to slow down ({refused}); trying again later will do")
         }
-        ("BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch" | "InvalidDigest", _) => {
+        (
+            "BadDigest"
+            | "XAmzContentChecksumMismatch"
+            | "XAmzContentSHA256Mismatch"
+            | "InvalidDigest",
+            _,
+        ) => {
             format!("{action}: the bytes did not arrive as they were sent ({refused})")
         }
         ("NoSuchUpload", _) => {
-            format!("{action}: the upload was aborted by somebody else, or took longer than uploads are kept")
+            format!(
+                "{action}: the upload was aborted by somebody else, or took longer than uploads are kept"
+            )
         }
         _ => format!("{action} on the bucket `{name}` failed: {refused}"),
     }

@@ -91,7 +91,11 @@ impl ClaimLinks for S3Links {
 /// What cannot be a header is not repeated.
 fn content_type(given: &str) -> &str {
     let is_header = !given.is_empty() && given.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if is_header { given } else { "application/octet-stream" }
+    if is_header {
+        given
+    } else {
+        "application/octet-stream"
+    }
 }
 
 impl fmt::Debug for S3Links {

@@ -149,7 +149,7 @@ mod tests {
         let path = derived(&hint("evt-1", 1_800_000_000));
         assert_eq!(
             path,
-            "c/f/2027-01-15T08/sr43xw-UvRh5Xn5rhwrymCKVaO_kvG3U22pYCZH_YO8"
+            "c/0/2027-01-15T08/xaqRZ97E-AnbtmN1i2yzN2tlS7jd6VzFQXclCxQccFA"
         );
         assert_eq!(path, derived(&hint("evt-1", 1_800_000_059)));
         assert_ne!(path, derived(&hint("evt-1", 1_800_003_600)));

@@ -12,10 +12,10 @@ use cloakroom_core::event::{ClaimName, Sha256};
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::ports::{ClaimError, ClaimHint};
 
+use super::Bucket;
 use super::fault::unavailable;
 use super::hint::{self, Label};
 use super::name::{self, Name};
-use super::Bucket;
 use crate::fault::refused;
 
 /// How often a write is tried that met another one under way, or an object that was gone again when it was looked at.
@@ -143,9 +143,7 @@ impl Bucket {
             None => None,
         };
         let leads_here = told.is_some_and(|told| {
-            told.source == hint.source
-                && told.identity == hint.identity
-                && told.event == hint.event
+            told.source == hint.source && told.identity == hint.identity && told.event == hint.event
         });
         Ok(if same && leads_here {
             Standing::Same(label.nonce)
@@ -280,6 +278,5 @@ where
     E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
 {
     let refusal = refused(error);
-    refusal.code == "NoSuchKey"
-        || (refusal.status == Some(404) && refusal.code != "NoSuchBucket")
+    refusal.code == "NoSuchKey" || (refusal.status == Some(404) && refusal.code != "NoSuchBucket")
 }

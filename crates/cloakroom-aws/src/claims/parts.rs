@@ -45,7 +45,11 @@ mod tests {
     #[test]
     fn all_parts_together_hold_the_largest_object() {
         let sizes = (1..=PARTS_MAX).map(part_size);
-        assert!(sizes.clone().all(|size| (PART_MIN..=PART_MAX).contains(&size)));
+        assert!(
+            sizes
+                .clone()
+                .all(|size| (PART_MIN..=PART_MAX).contains(&size))
+        );
         assert!(sizes.clone().is_sorted());
         let total: u64 = sizes.sum();
         assert!(total >= OBJECT_MAX, "{total}");

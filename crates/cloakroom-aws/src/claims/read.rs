@@ -78,7 +78,8 @@ fn flow(body: ByteStream) -> PayloadStream {
         match body.next().await? {
             Ok(bytes) => Some((Ok::<Bytes, ClaimError>(bytes), Some(body))),
             Err(error) => {
-                let text = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+                let text =
+                    aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
                 let error = if text.contains("checksum") {
                     ClaimError::Corrupt(format!("a claim's bytes are not what S3 took in: {text}"))
                 } else {

@@ -65,9 +65,9 @@ impl Bucket {
                 ("h/m", Kind::Hint, ended),
             ] {
                 let prefix = format!("{prefix}/{shard:x}/");
-                let mut next = listed.after.map(|after| {
-                    format!("{}{prefix}{}", self.options.prefix, name::hour(after))
-                });
+                let mut next = listed
+                    .after
+                    .map(|after| format!("{}{prefix}{}", self.options.prefix, before_hour(after)));
                 loop {
                     let (found, more) = self.page(&prefix, next, listed.before).await?;
                     let examined = stream::iter(found)
@@ -215,9 +215,7 @@ impl Bucket {
                 .await
                 .map_err(|error| unavailable(self, "s3:ListBucketMultipartUploads", &error))?;
             for found in page.uploads() {
-                let begun = found
-                    .initiated()
-                    .map(|at| Timestamp::from_secs(at.secs()));
+                let begun = found.initiated().map(|at| Timestamp::from_secs(at.secs()));
                 if let (Some(key), Some(id), Some(begun)) = (found.key(), found.upload_id(), begun)
                     && begun < before
                 {
@@ -225,7 +223,11 @@ impl Bucket {
                     let removed = upload::abort(self, path, id.to_owned()).await;
                     count(
                         reclaimed,
-                        if removed { Examined::Removed(0) } else { Examined::Kept },
+                        if removed {
+                            Examined::Removed(0)
+                        } else {
+                            Examined::Kept
+                        },
                     );
                 }
             }
@@ -239,6 +241,12 @@ impl Bucket {
             }
         }
     }
+}
+
+/// Sorts behind every key of the hour before this one's, and before every key of this one's. (The hour itself would do on
+/// S3, but servers that keep keys as directories leave out what is below it.)
+fn before_hour(at: Timestamp) -> String {
+    format!("{}~", name::hour(at.before(HOUR)))
 }
 
 fn count(reclaimed: &mut Reclaimed, outcome: Examined) {
@@ -277,5 +285,20 @@ impl Window {
             before: self.before.before(by),
             ..self.earlier_start(by)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_begins_with_the_hour_and_not_a_key_earlier() {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let start = before_hour(at);
+        let key = |at| format!("{}/zz", name::hour(at));
+        assert!(key(at.before(HOUR)) < start);
+        assert!(start < name::hour(at));
+        assert!(start < key(at));
     }
 }

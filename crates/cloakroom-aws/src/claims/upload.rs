@@ -13,11 +13,11 @@ use cloakroom_engine::ports::{ClaimError, ClaimHint, Upload};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::Bucket;
 use super::fault::unavailable;
 use super::name::{self, Name};
 use super::object::checksum;
 use super::parts::{OBJECT_MAX, PARTS_MAX, in_flight, part_size};
-use super::Bucket;
 use crate::fault::refused;
 
 /// An upload. Holds one part, and those that are on their way; see [`super::parts`].

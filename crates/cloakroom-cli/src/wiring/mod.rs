@@ -15,9 +15,11 @@ use cloakroom_core::config::{Config, Diagnostic, Diagnostics, Overrides};
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_core::text::Mistake;
 use cloakroom_engine::catalog::{BuildError, Resolve};
+use cloakroom_http::configured;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub(crate) use cloakroom_http::configured::{middle, plain};
 pub use cloakroom_local::{LineSink, LineSinkError};
 pub use server::{Server, ServerError};
 
@@ -124,31 +126,9 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Config, Failure> {
 /// # Errors
 /// Says why it cannot be read, as a lower-case fragment.
 pub fn resolve(reference: &SecretRef) -> Result<Secret, String> {
-    let bytes = match reference {
-        SecretRef::Env(name) => match std::env::var_os(name) {
-            Some(value) => value.into_encoded_bytes(),
-            None => return Err("it is not set".to_owned()),
-        },
-        SecretRef::File(path) => {
-            let mut bytes = std::fs::read(path).map_err(|error| plain(&error))?;
-            // Editors end files with a line break, which is no part of the secret.
-            while bytes
-                .last()
-                .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
-            {
-                bytes.pop();
-            }
-            bytes
-        }
-        SecretRef::AwsSecret(_) => {
-            return Err("the embedded form reads no secrets from AWS".to_owned());
-        }
-    };
-    if bytes.is_empty() {
-        Err("it is empty".to_owned())
-    } else {
-        Ok(Secret::new(bytes))
-    }
+    configured::secret(reference, |_| {
+        Err("the embedded form reads no secrets from AWS".to_owned())
+    })
 }
 
 /// A reference to a secret as a flag. Taken as any text: what is wrong with it must be told without showing it, because
@@ -243,21 +223,6 @@ impl Signals {
             // Signals that nobody listens to keep their usual effect, which is to end the process.
             _ => std::future::pending().await,
         }
-    }
-}
-
-/// An error of the operating system as the middle of a sentence.
-pub(crate) fn plain(error: &io::Error) -> String {
-    middle(&error.to_string())
-}
-
-/// The text of an error without the number that the operating system gives it, beginning in lower case.
-pub(crate) fn middle(text: &str) -> String {
-    let text = text.split(" (os error").next().unwrap_or(text);
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
     }
 }
 

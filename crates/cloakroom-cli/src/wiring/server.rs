@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use cloakroom_core::config::{Config, Store};
 use cloakroom_core::secret::Secret;
-use cloakroom_engine::catalog::{BuildError, Catalog, Resolve};
+use cloakroom_engine::catalog::{Catalog, Resolve};
 use cloakroom_engine::intake::Budget;
 use cloakroom_engine::ports::Clock;
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_engine::{Engine, Parts, Settings, StartError, StoreError};
-use cloakroom_http::{App, ClaimUrls, Options};
+use cloakroom_http::{App, ClaimUrls, Options, configured};
 use cloakroom_local::{DataDir, LocalStore, OpenError};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -92,7 +92,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let address = listener.local_addr()?;
         let catalog = catalog(config, resolve, &clock)?;
-        let admin_token = admin_token(config, resolve)?;
+        let admin_token = configured::admin_token(config, resolve)
+            .map_err(|error| ConfigError::Build(vec![error]))?;
         let public_url = match &config.server.public_url {
             Some(_) => config.server.public_url(),
             // The port may have been chosen only now.
@@ -128,9 +129,9 @@ impl Server {
         let metrics = metrics();
         let options = Options {
             admin_token,
-            ..options(config, public_url)
+            ..configured::options(config, public_url)
         };
-        let app = with_source_timeouts(
+        let app = configured::with_source_timeouts(
             App::new(engine.clone(), claim_urls, options, metrics.clone()),
             config,
         );
@@ -204,15 +205,6 @@ fn catalog(
     .map_err(ConfigError::Build)
 }
 
-fn admin_token(config: &Config, resolve: &Resolve<'_>) -> Result<Option<Secret>, ConfigError> {
-    let token = config.server.admin_token.as_ref();
-    let token =
-        token.map(|reference| BuildError::resolve(resolve, "server.admin_token", reference));
-    token
-        .transpose()
-        .map_err(|error| ConfigError::Build(vec![error]))
-}
-
 /// Opening reads files and may complete what a crash interrupted.
 async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<LocalStore, ServerError> {
     let path = config.server.data_dir.clone();
@@ -234,30 +226,6 @@ async fn reclaim(engine: &Engine, store: &LocalStore) -> Result<(), ServerError>
         store.reclaimed()?;
     }
     Ok(())
-}
-
-fn options(config: &Config, public_url: String) -> Options {
-    let server = &config.server;
-    Options {
-        public_url,
-        admin_token: None,
-        header_timeout: server.header_timeout.get(),
-        read_timeout: server.read_timeout.get(),
-        body_timeout: server.body_timeout.get(),
-        drain_timeout: server.drain_timeout.get(),
-    }
-}
-
-fn with_source_timeouts(mut app: App, config: &Config) -> App {
-    let server = &config.server;
-    for (name, source) in &config.sources {
-        if source.read_timeout.is_some() || source.body_timeout.is_some() {
-            let read = source.read_timeout.unwrap_or(server.read_timeout).get();
-            let body = source.body_timeout.unwrap_or(server.body_timeout).get();
-            app = app.with_source_timeouts(name.as_str(), read, body);
-        }
-    }
-    app
 }
 
 /// The one recorder of this process; `None` when another was installed.

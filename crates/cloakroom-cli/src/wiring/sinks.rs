@@ -1,22 +1,18 @@
 //! From configured sinks to working ones.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cloakroom_core::config::{self, Config, HeaderText, HttpMode, Subscription};
+use cloakroom_core::config::{self, Config, Subscription};
 use cloakroom_core::id::SubscriptionName;
 use cloakroom_core::text::Mistake;
 use cloakroom_engine::catalog::BuildError;
 use cloakroom_engine::ports::{Clock, Sink};
-use cloakroom_http::sink::{HttpSink, HttpSinkError, HttpSinkOptions, Mode, Rate};
+use cloakroom_http::configured;
 
 use super::Resolve;
 use cloakroom_local::{LineSink, LineSinkError as OpenError};
-
-/// The most events in a batched request.
-const BATCH_EVENTS: usize = 100;
 
 /// Makes the sinks of a configuration. Subscriptions that append to one file share its writer.
 pub(super) struct Sinks<'a> {
@@ -48,9 +44,8 @@ impl<'a> Sinks<'a> {
         match &subscription.sink {
             config::Sink::Http(http) => {
                 let path = format!("{path}.http");
-                let options = self.http_options(http, &path)?;
-                let sink = HttpSink::new(&options, Arc::clone(&self.clock))
-                    .map_err(|error| http_mistake(&path, &error))?;
+                let clock = Arc::clone(&self.clock);
+                let sink = configured::http_sink(self.config, http, &path, self.resolve, clock)?;
                 Ok(Arc::new(sink))
             }
             config::Sink::File(file) => {
@@ -88,71 +83,5 @@ impl<'a> Sinks<'a> {
                 Err(BuildError::Sink { path, mistake })
             }
         }
-    }
-
-    fn http_options(
-        &self,
-        http: &config::HttpSink,
-        path: &str,
-    ) -> Result<HttpSinkOptions, BuildError> {
-        let secret = http.secret.as_ref();
-        let secret = secret.map(|reference| {
-            BuildError::resolve(self.resolve, format!("{path}.secret"), reference)
-        });
-        let mut headers = Vec::new();
-        for (name, value) in &http.headers {
-            let value = match value {
-                HeaderText::Plain(text) => text.clone(),
-                HeaderText::Secret(reference) => {
-                    let secret = BuildError::resolve(
-                        self.resolve,
-                        format!("{path}.headers.{name}"),
-                        reference,
-                    )?;
-                    String::from_utf8_lossy(secret.expose()).into_owned()
-                }
-            };
-            headers.push((name.clone(), value));
-        }
-        Ok(HttpSinkOptions {
-            url: http.url.to_string(),
-            secret: secret.transpose()?,
-            mode: match http.mode {
-                HttpMode::Structured => Mode::Structured,
-                HttpMode::Binary => Mode::Binary,
-                HttpMode::Batched => Mode::Batched {
-                    events: BATCH_EVENTS,
-                    inline_max: self.config.claims.inline_max.get(),
-                },
-            },
-            timeout: http.timeout.get(),
-            rate: http.rate.map(|rate| Rate {
-                count: NonZeroU32::new(rate.count()).expect("a rate is at least one"),
-                per: rate.per(),
-            }),
-            headers,
-            allow_private: self.config.server.allow_private_sinks,
-        })
-    }
-}
-
-fn http_mistake(path: &str, error: &HttpSinkError) -> BuildError {
-    let (key, hint) = match error {
-        HttpSinkError::Url(_) => ("url", "give an absolute `http` or `https` URL"),
-        HttpSinkError::PrivateAddress(_) => (
-            "url",
-            "set `server.allow_private_sinks: true` if this is meant",
-        ),
-        HttpSinkError::Secret(_) => ("secret", "write it as `whsec_` and base64"),
-        HttpSinkError::Header { .. } => ("headers", "leave the header out, or write it otherwise"),
-        HttpSinkError::Tls(_) | HttpSinkError::Client(_) => {
-            ("url", "install the system's root certificates")
-        }
-    };
-    let text = error.to_string();
-    let message = text.split("; ").next().unwrap_or_default();
-    BuildError::Sink {
-        path: format!("{path}.{key}"),
-        mistake: Mistake::new(format!("cannot {message}"), hint),
     }
 }

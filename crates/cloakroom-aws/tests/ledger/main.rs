@@ -1,0 +1,4 @@
+//! The ledger against servers that speak DynamoDB: MiniStack always, DynamoDB Local when asked for.
+
+mod conformance;
+mod given;

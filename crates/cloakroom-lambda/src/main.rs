@@ -1,0 +1,47 @@
+//! One binary for every Lambda function; `_HANDLER` says which it is.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cloakroom_core::time::Timestamp;
+use cloakroom_lambda::start::Function;
+use cloakroom_lambda::{Environment, Role};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    log();
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot work");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), lambda_runtime::Error> {
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let function = Function::start(&environment).await?;
+    let role: Role = environment.role;
+    tracing::info!(%role, table = environment.table, "started");
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let ends = Timestamp::UNIX_EPOCH.after(Duration::from_millis(event.context.deadline));
+        function.handle(event.payload, Some(ends)).await
+    }))
+    .await
+}
+
+/// One JSON object a line on standard output, where Lambda picks it up.
+fn log() {
+    let filter = EnvFilter::try_from_env("CLOAKROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_current_span(false)
+        .with_span_list(false)
+        .init();
+}
