@@ -41,6 +41,8 @@ const RESEQUENCERS: usize = 64;
 const DELIVERERS: usize = 64;
 /// How long the rolling sweep rests between two slices once it has been round.
 const SWEEP_REST: Duration = Duration::from_secs(1);
+/// The same on a shared ledger, where every visit costs reads that are paid for, and others sweep too.
+const SWEEP_REST_SHARED: Duration = Duration::from_secs(60);
 /// How long a worker waits after a store failed.
 const STORE_REST: Duration = Duration::from_millis(500);
 /// How many slices of the sweep pass between two looks for unreferenced claims and for old decisions.
@@ -261,6 +263,14 @@ impl Engine {
                 .active
                 .values()
                 .all(|active| active.bells.is_idle())
+    }
+
+    /// Rings a doorbell, as a host does that follows the changes of a shared ledger. See [`Bell`].
+    pub fn ring(&self, bell: Bell) {
+        match bell.at {
+            None => self.shared.ring_due(bell.due),
+            Some(at) => self.shared.set_timer(at, bell.due),
+        }
     }
 
     /// How many timers are set.
@@ -570,9 +580,11 @@ impl Shared {
                 }
             }
             if been_round || failed {
-                self.clock
-                    .sleep_until(self.clock.now().after(SWEEP_REST))
-                    .await;
+                let rest = match self.ledger.is_exclusive() {
+                    true => SWEEP_REST,
+                    false => SWEEP_REST_SHARED,
+                };
+                self.clock.sleep_until(self.clock.now().after(rest)).await;
             } else {
                 tokio::task::yield_now().await;
             }

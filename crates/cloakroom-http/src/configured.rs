@@ -4,10 +4,12 @@ use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use cloakroom_core::config::{self, Config, HeaderText, HttpMode};
+use cloakroom_core::config::{self, Config, HeaderText, HttpMode, Store};
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_core::text::Mistake;
+use cloakroom_engine::Settings;
 use cloakroom_engine::catalog::{BuildError, Resolve};
+use cloakroom_engine::intake::Budget;
 use cloakroom_engine::ports::Clock;
 
 use crate::app::{App, Options};
@@ -92,6 +94,25 @@ fn http_mistake(path: &str, error: &HttpSinkError) -> BuildError {
         path: format!("{path}.{key}"),
         mistake: Mistake::new(format!("cannot {message}"), hint),
     }
+}
+
+/// What the engine is told besides its catalog.
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        inline_max: config.claims.inline_max.get(),
+        ledger_only_max: match config.claims.store() {
+            Store::Always => 0,
+            Store::Above(bytes) => bytes,
+        },
+        retention: config.claims.retention.get(),
+    }
+}
+
+/// How much may be under way at once.
+pub fn budget(config: &Config) -> Budget {
+    let in_flight = config.server.max_in_flight;
+    let requests = usize::try_from(in_flight.requests).unwrap_or(usize::MAX);
+    Budget::new(requests, in_flight.bytes.get())
 }
 
 /// What the server is told, without the admin token.

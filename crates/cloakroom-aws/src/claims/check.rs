@@ -1,10 +1,16 @@
 //! Whether the bucket can be used, asked before anything is served.
 
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::create_bucket::CreateBucketError;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use cloakroom_engine::ports::ClaimError;
 
 use super::fault::explain;
 use super::{Bucket, S3Claims};
 use crate::fault::{Refused, refused};
+
+/// The one Region that S3 does not want to be told.
+const DEFAULT_REGION: &str = "us-east-1";
 
 /// Why the bucket cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +67,38 @@ impl S3Claims {
             Err(error) => Err(sort(bucket, &refused(&error))),
         }
     }
+}
+
+impl S3Claims {
+    /// Makes the bucket unless it is there already: for tests and local trials. In production Terraform makes it.
+    ///
+    /// # Errors
+    /// Names what is wrong and the remedy.
+    pub async fn create_bucket(&self) -> Result<(), CheckError> {
+        let bucket = &self.0;
+        let region = bucket.client.config().region().map(AsRef::as_ref);
+        let place = region.filter(|region| *region != DEFAULT_REGION).map(|region| {
+            CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::from(region))
+                .build()
+        });
+        let made = bucket
+            .client
+            .create_bucket()
+            .bucket(&bucket.options.bucket)
+            .set_create_bucket_configuration(place)
+            .send();
+        match made.await {
+            Ok(_) => Ok(()),
+            Err(error) if is_own(&error) => Ok(()),
+            Err(error) => Err(sort(bucket, &refused(&error))),
+        }
+    }
+}
+
+fn is_own(error: &SdkError<CreateBucketError>) -> bool {
+    let refused = error.as_service_error();
+    refused.is_some_and(CreateBucketError::is_bucket_already_owned_by_you)
 }
 
 /// A HEAD request has no body: its status says what is wrong.

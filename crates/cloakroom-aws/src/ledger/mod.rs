@@ -109,6 +109,11 @@ impl DynamoLedger {
         table::check(&self.client, &self.table).await
     }
 
+    /// The ARN of the table's stream, which the pipes read.
+    pub async fn stream_arn(&self) -> Result<String, OpenError> {
+        table::stream_arn(&self.client, &self.table).await
+    }
+
     /// Makes the table unless it is there, and waits until it is ready: for tests and local trials. In production
     /// Terraform makes it.
     pub async fn create_table(&self) -> Result<(), OpenError> {

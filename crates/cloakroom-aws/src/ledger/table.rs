@@ -165,6 +165,20 @@ fn key_schema(parts: &[KeyPart]) -> Vec<KeySchemaElement> {
 
 /// Asks DynamoDB what the table is like, and compares.
 pub(crate) async fn check(client: &Client, table: &str) -> Result<(), OpenError> {
+    compare(table, &describe(client, table).await?)
+}
+
+/// The ARN of the stream of a table that is as the definition says.
+pub(crate) async fn stream_arn(client: &Client, table: &str) -> Result<String, OpenError> {
+    let description = describe(client, table).await?;
+    compare(table, &description)?;
+    description.latest_stream_arn.ok_or_else(|| OpenError::Schema {
+        table: table.to_owned(),
+        what: "it has no stream".to_owned(),
+    })
+}
+
+async fn describe(client: &Client, table: &str) -> Result<TableDescription, OpenError> {
     let region = region_of(client);
     if let Some(named) = region_of_arn(table)
         && named != region
@@ -176,26 +190,25 @@ pub(crate) async fn check(client: &Client, table: &str) -> Result<(), OpenError>
         });
     }
     let described = client.describe_table().table_name(table).send().await;
-    let description = match described {
-        Ok(described) => described
+    match described {
+        Ok(described) => Ok(described
             .table
-            .unwrap_or_else(|| TableDescription::builder().build()),
+            .unwrap_or_else(|| TableDescription::builder().build())),
         Err(error) => {
             let missing = error
                 .as_service_error()
                 .and_then(ProvideErrorMetadata::code)
                 == Some("ResourceNotFoundException");
-            return Err(match fault("DescribeTable", table, &region, &error) {
+            Err(match fault("DescribeTable", table, &region, &error) {
                 _ if missing => OpenError::Missing {
                     table: table.to_owned(),
                     region,
                 },
                 Fault::Denied(text) => OpenError::Denied(text),
                 other => OpenError::Unavailable(other.to_string()),
-            });
+            })
         }
-    };
-    compare(table, &description)
+    }
 }
 
 /// Whether the table is as the definition says.

@@ -8,7 +8,7 @@ use cloakroom_core::config::{Config, ListenAddr, Overrides};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogFormat};
 use crate::output::{self, BOLD, CYAN, paint};
-use crate::wiring::{self, Server};
+use crate::wiring::{self, AwsOptions, Server};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +31,20 @@ pub(crate) struct Args {
         value_name = "IP:PORT"
     )]
     listen: Option<ListenAddr>,
+    /// What holds everything stored: `embedded` (the data directory) or `aws` (a DynamoDB table and an S3 bucket; Region,
+    /// credentials and endpoint come from the usual AWS environment and files).
+    #[arg(
+        long,
+        env = "CLOAKROOM_BACKEND",
+        hide_env_values = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value_t,
+        value_name = "BACKEND"
+    )]
+    backend: Backend,
+    #[command(flatten)]
+    aws: AwsArgs,
     /// How log lines are written: `text` or `json`. CLOAKROOM_LOG or RUST_LOG say what is logged, e.g. `debug`.
     #[arg(
         long,
@@ -42,6 +56,51 @@ pub(crate) struct Args {
         value_name = "FORMAT"
     )]
     log_format: LogFormat,
+}
+
+/// Where everything stored is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Backend {
+    #[default]
+    Embedded,
+    Aws,
+}
+
+/// What `--backend aws` needs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of `--backend aws`")]
+struct AwsArgs {
+    /// The DynamoDB table of the ledger.
+    #[arg(long, env = "CLOAKROOM_TABLE", hide_env_values = true, value_name = "NAME", required_if_eq("backend", "aws"))]
+    table: Option<String>,
+    /// The S3 bucket of the claims.
+    #[arg(long, env = "CLOAKROOM_BUCKET", hide_env_values = true, value_name = "NAME", required_if_eq("backend", "aws"))]
+    bucket: Option<String>,
+    /// Execute the pipes on the table's stream and deliver, in place of the deployed functions. One server only.
+    #[arg(long)]
+    run_pipes: bool,
+    /// Make the table and the bucket unless they are there. For trials: Terraform makes better ones.
+    #[arg(long)]
+    create: bool,
+    /// The URL of the deployed doorbell queue: what operators ask of this server is passed on to it.
+    #[arg(long, env = "CLOAKROOM_DOORBELLS", hide_env_values = true, value_name = "URL", requires = "timers", conflicts_with = "run_pipes")]
+    doorbells: Option<String>,
+    /// The URL of the deployed timers queue.
+    #[arg(long, env = "CLOAKROOM_TIMERS", hide_env_values = true, value_name = "URL", requires = "doorbells", conflicts_with = "run_pipes")]
+    timers: Option<String>,
+}
+
+impl AwsArgs {
+    fn options(self) -> AwsOptions {
+        let needed = "the command line has it when the backend is `aws`";
+        AwsOptions {
+            table: self.table.expect(needed),
+            bucket: self.bucket.expect(needed),
+            create: self.create,
+            run_pipes: self.run_pipes,
+            queues: self.doorbells.zip(self.timers),
+        }
+    }
 }
 
 pub(crate) async fn run(args: Args) -> Outcome {
@@ -61,7 +120,10 @@ pub(crate) async fn run(args: Args) -> Outcome {
     // Listened for before anything is begun, so that none is missed.
     let mut signals = wiring::Signals::new();
     let listener = wiring::bind(config.server.listen.get()).await?;
-    let server = Server::start(&config, listener, &wiring::resolve).await?;
+    let server = match args.backend {
+        Backend::Embedded => Server::start(&config, listener, &wiring::resolve).await?,
+        Backend::Aws => Server::start_on_aws(&config, listener, &args.aws.options()).await?,
+    };
     announce(&config, &server);
     serve(server, &mut signals).await
 }

@@ -3,6 +3,7 @@
 //! `cloakroom serve` and `cloakroom demo` start servers here, and so do integration tests and benchmarks:
 //! [`load`] a configuration, [`bind`] an address, [`Server::start`], [`Server::run`].
 
+mod aws;
 mod server;
 mod sinks;
 
@@ -21,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use cloakroom_http::configured::{middle, plain};
 pub use cloakroom_local::{LineSink, LineSinkError};
+pub use aws::{AwsError, AwsOptions};
 pub use server::{Server, ServerError};
 
 use crate::exit::{Exit, Failure, Problem};

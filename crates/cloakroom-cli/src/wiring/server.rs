@@ -7,19 +7,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cloakroom_core::config::{Config, Store};
+use aws_config::SdkConfig;
+use cloakroom_core::config::Config;
 use cloakroom_core::secret::Secret;
 use cloakroom_engine::catalog::{Catalog, Resolve};
-use cloakroom_engine::intake::Budget;
-use cloakroom_engine::ports::Clock;
+use cloakroom_engine::ports::{Clock, Entropy as _};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
-use cloakroom_engine::{Engine, Parts, Settings, StartError, StoreError};
+use cloakroom_engine::{Engine, Parts, StartError, StoreError};
 use cloakroom_http::{App, ClaimUrls, Options, configured};
 use cloakroom_local::{DataDir, LocalStore, OpenError};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
 use super::ConfigError;
+use super::aws::{self, AwsError, AwsOptions, Beside};
 use super::sinks::Sinks;
 use crate::exit::{Exit, Failure};
 
@@ -32,9 +33,15 @@ pub struct Server {
     address: SocketAddr,
     app: App,
     engine: Engine,
-    store: LocalStore,
+    behind: Behind,
     metrics: Option<PrometheusHandle>,
     clock: Arc<dyn Clock>,
+}
+
+/// What is closed after the engine.
+enum Behind {
+    Directory(LocalStore),
+    Aws(Beside),
 }
 
 /// Why a server did not start or did not stop in order.
@@ -52,6 +59,9 @@ pub enum ServerError {
     /// What a crash left behind could not be removed.
     #[error("cannot look for what the last run left behind: {0}")]
     Reclaim(#[from] StoreError),
+    /// AWS cannot be used.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
@@ -66,7 +76,7 @@ impl From<ServerError> for Failure {
                     problems: config.problems(),
                 };
             }
-            ServerError::DataDir(_) => Exit::Unusable,
+            ServerError::DataDir(_) | ServerError::Aws(_) => Exit::Unusable,
             ServerError::Start(
                 StartError::OrderingChanged { .. } | StartError::GenerationBack { .. },
             ) => Exit::Config,
@@ -91,33 +101,17 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let address = listener.local_addr()?;
-        let catalog = catalog(config, resolve, &clock)?;
+        let catalog = catalog(config, resolve, &clock, None)?;
         let admin_token = configured::admin_token(config, resolve)
             .map_err(|error| ConfigError::Build(vec![error]))?;
-        let public_url = match &config.server.public_url {
-            Some(_) => config.server.public_url(),
-            // The port may have been chosen only now.
-            None => format!("http://{}", reachable(address)),
-        };
+        let public_url = public_url(config, address);
         let store = open(config, &clock).await?;
         let key = Secret::new(store.url_key.to_vec());
         let claim_urls = ClaimUrls::new(&public_url, &key, config.claims.url_ttl.get());
-        let ledger_only_max = match config.claims.store() {
-            Store::Always => 0,
-            Store::Above(bytes) => bytes,
-        };
-        let in_flight = config.server.max_in_flight;
         let engine = Engine::start(Parts {
             catalog,
-            settings: Settings {
-                inline_max: config.claims.inline_max.get(),
-                ledger_only_max,
-                retention: config.claims.retention.get(),
-            },
-            budget: Budget::new(
-                usize::try_from(in_flight.requests).unwrap_or(usize::MAX),
-                in_flight.bytes.get(),
-            ),
+            settings: configured::settings(config),
+            budget: configured::budget(config),
             ledger: Arc::clone(&store.ledger) as _,
             claims: Arc::clone(&store.claims) as _,
             clock: Arc::clone(&clock),
@@ -126,21 +120,50 @@ impl Server {
         })
         .await?;
         reclaim(&engine, &store).await?;
-        let metrics = metrics();
         let options = Options {
             admin_token,
             ..configured::options(config, public_url)
         };
-        let app = configured::with_source_timeouts(
-            App::new(engine.clone(), claim_urls, options, metrics.clone()),
-            config,
-        );
+        let metrics = metrics();
+        let app = App::new(engine.clone(), claim_urls, options, metrics.clone());
         Ok(Self {
             listener,
             address,
-            app,
+            app: configured::with_source_timeouts(app, config),
             engine,
-            store,
+            behind: Behind::Directory(store),
+            metrics,
+            clock,
+        })
+    }
+
+    /// The same over a table and a bucket on AWS, which are checked first.
+    ///
+    /// # Errors
+    /// See [`ServerError`]. Nothing is written when the configuration is wrong.
+    pub async fn start_on_aws(
+        config: &Config,
+        listener: TcpListener,
+        options: &AwsOptions,
+    ) -> Result<Self, ServerError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let address = listener.local_addr()?;
+        let started = aws::start(config, options, &clock).await?;
+        let public_url = public_url(config, address);
+        // Claims are fetched from S3: nobody is given a URL of the server's own, so its key may change with every start.
+        let claim_urls = ClaimUrls::new(&public_url, &random_key(), config.claims.url_ttl.get());
+        let options = Options {
+            admin_token: started.admin_token,
+            ..configured::options(config, public_url)
+        };
+        let metrics = metrics();
+        let app = App::new(started.engine.clone(), claim_urls, options, metrics.clone());
+        Ok(Self {
+            listener,
+            address,
+            app: configured::with_source_timeouts(app, config),
+            engine: started.engine,
+            behind: Behind::Aws(started.beside),
             metrics,
             clock,
         })
@@ -177,10 +200,12 @@ impl Server {
         };
         self.engine.stop().await;
         drop(self.engine);
-        let store = self.store;
-        tokio::task::spawn_blocking(move || store.close())
-            .await
-            .map_err(io::Error::other)??;
+        match self.behind {
+            Behind::Directory(store) => tokio::task::spawn_blocking(move || store.close())
+                .await
+                .map_err(io::Error::other)??,
+            Behind::Aws(beside) => beside.stop().await,
+        }
         Ok(served?)
     }
 }
@@ -193,16 +218,30 @@ impl fmt::Debug for Server {
     }
 }
 
-fn catalog(
+pub(super) fn catalog(
     config: &Config,
     resolve: &Resolve<'_>,
     clock: &Arc<dyn Clock>,
+    sdk: Option<&SdkConfig>,
 ) -> Result<Catalog, ConfigError> {
-    let mut sinks = Sinks::new(config, resolve, Arc::clone(clock));
+    let mut sinks = Sinks::new(config, resolve, Arc::clone(clock), sdk);
     Catalog::build(config, resolve, |name, subscription| {
         sinks.make(name, subscription)
     })
     .map_err(ConfigError::Build)
+}
+
+fn public_url(config: &Config, address: SocketAddr) -> String {
+    match &config.server.public_url {
+        Some(_) => config.server.public_url(),
+        // The port may have been chosen only now.
+        None => format!("http://{}", reachable(address)),
+    }
+}
+
+fn random_key() -> Secret {
+    let parts = (0..4).flat_map(|_| SystemEntropy.next().to_le_bytes());
+    Secret::new(parts.collect::<Vec<u8>>())
 }
 
 /// Opening reads files and may complete what a crash interrupted.

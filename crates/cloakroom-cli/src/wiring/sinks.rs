@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use cloakroom_core::config::{self, Config, Subscription};
 use cloakroom_core::id::SubscriptionName;
 use cloakroom_core::text::Mistake;
@@ -21,16 +22,24 @@ pub(super) struct Sinks<'a> {
     clock: Arc<dyn Clock>,
     files: HashMap<PathBuf, LineSink>,
     stdout: Option<LineSink>,
+    /// Makes clients for the sinks that exist on AWS only.
+    sdk: Option<&'a SdkConfig>,
 }
 
 impl<'a> Sinks<'a> {
-    pub(super) fn new(config: &'a Config, resolve: &'a Resolve<'a>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        resolve: &'a Resolve<'a>,
+        clock: Arc<dyn Clock>,
+        sdk: Option<&'a SdkConfig>,
+    ) -> Self {
         Self {
             config,
             resolve,
             clock,
             files: HashMap::new(),
             stdout: None,
+            sdk,
         }
     }
 
@@ -77,6 +86,13 @@ impl<'a> Sinks<'a> {
                 Ok(Arc::new(sink))
             }
             other => {
+                if let Some(sdk) = self.sdk {
+                    let made = cloakroom_aws::sinks::sink(sdk, other);
+                    let wrong = |mistake| BuildError::Sink { path: path.clone(), mistake };
+                    if let Some(sink) = made.map_err(wrong)? {
+                        return Ok(sink);
+                    }
+                }
                 let unknown =
                     || Mistake::new("this sink is not sent to", "use `http`, `file` or `stdout`");
                 let mistake = other.requires_aws().unwrap_or_else(unknown);
