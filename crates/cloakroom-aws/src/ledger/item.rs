@@ -11,6 +11,7 @@
 //! | `appended` | heads | counted up by `Admit`; with `revision` it stands above what the JSON says |
 //! | `position`, `base` | heads | what `Admit` and `BaseAllows` compare; absent where the head has none |
 //! | `advanced` | heads | `yes` when this very change moved the position, else `no`: pipes filter on it |
+//! | `together` | heads | positions of events written in one transaction with it, until seen: see `together.rs` |
 //! | `heads`, `stream` | heads | keys of the index of heads; never changed, so that moving a head does not write to it |
 //! | `attention`, `rank` | what is listed | keys of the sparse index |
 //!

@@ -342,7 +342,7 @@ mod tests {
                 format!("{of_stream} CURSOR#billing"),
             ),
             (
-                Key::DeadLetter("billing".into(), stream.clone(), position.clone()),
+                Key::DeadLetter("billing".into(), stream, position),
                 format!("{of_stream} DEAD#billing#00000000000000000007"),
             ),
             (

@@ -94,7 +94,9 @@ async fn one_write_is_one_plain_request_and_several_are_one_transaction() {
         "PutItem",
         "TransactWriteItems",
         "DeleteItem",
+        // The head names the event that was written with it.
         "GetItem",
+        "BatchGetItem",
         "Query",
     ];
     assert_eq!(tamper.taken(), expected);
@@ -270,4 +272,72 @@ async fn keys_that_were_not_processed_are_asked_for_again() {
     let page = ledger.list(&Index::Heads(None), None, 10).await.unwrap();
     assert_eq!(page.records, [Record::Head(head(0))]);
     tamper.taken();
+}
+
+/// While DynamoDB applies a transaction, a reader may see the head and not yet the event. Injected: the first looks for the
+/// event do not find it.
+#[tokio::test]
+async fn a_head_is_not_shown_before_the_events_that_were_written_with_it() {
+    let (ledger, tamper) = tampered().await;
+    let create = Write::Create(head(0).into());
+    ledger.transact(vec![create]).await.unwrap();
+    ledger
+        .transact(vec![Write::Create(event(1)), admit(1)])
+        .await
+        .unwrap();
+    tamper.taken();
+    let nothing = Fault::Answer(200, "{\"Responses\":{},\"UnprocessedKeys\":{}}".to_owned());
+    tamper.inject("BatchGetItem", [nothing.clone(), nothing.clone()]);
+    assert!(ledger.get(&Key::Head(stream())).await.unwrap().is_some());
+    let expected = ["GetItem", "BatchGetItem", "BatchGetItem", "BatchGetItem"];
+    assert_eq!(tamper.taken(), expected);
+    tamper.inject("BatchGetItem", std::iter::repeat_n(nothing, 10));
+    let text = unavailable(ledger.get(&Key::Head(stream())).await);
+    assert!(text.contains("still being applied"), "{text}");
+    tamper.taken();
+    // Once the head was replaced, there is nothing left to look for.
+    let next = HeadRecord {
+        appended: 1,
+        ..head(2)
+    };
+    let replace = Write::Replace {
+        record: next.into(),
+        revision: 1,
+    };
+    ledger.transact(vec![replace]).await.unwrap();
+    ledger.get(&Key::Head(stream())).await.unwrap();
+    assert_eq!(tamper.taken(), ["PutItem", "GetItem"]);
+}
+
+#[tokio::test]
+async fn a_head_that_waits_long_does_not_grow() {
+    let (ledger, tamper) = tampered().await;
+    ledger
+        .transact(vec![Write::Create(head(0).into())])
+        .await
+        .unwrap();
+    for number in 1..=9 {
+        ledger
+            .transact(vec![Write::Create(event(number)), admit(number)])
+            .await
+            .unwrap();
+        ledger.get(&Key::Head(stream())).await.unwrap();
+    }
+    let updates = tamper
+        .taken()
+        .iter()
+        .filter(|action| *action == "UpdateItem")
+        .count();
+    assert_eq!(
+        updates, 2,
+        "after every fourth append, what was seen is forgotten"
+    );
+    let expected = HeadRecord {
+        appended: 9,
+        ..head(9)
+    };
+    assert_eq!(
+        ledger.get(&Key::Head(stream())).await.unwrap(),
+        Some(expected.into())
+    );
 }

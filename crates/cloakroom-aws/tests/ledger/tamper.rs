@@ -1,7 +1,7 @@
 //! An HTTP client that counts requests, and lets some of them fail.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -47,12 +47,12 @@ impl Tamper {
     /// The next requests for `action` that no other fault is meant for meet these faults, one each.
     pub(crate) fn inject(&self, action: &str, faults: impl IntoIterator<Item = Fault>) {
         let faults = faults.into_iter().map(|fault| (action.to_owned(), fault));
-        self.state.lock().unwrap().faults.extend(faults);
+        self.state().faults.extend(faults);
     }
 
     /// The actions that were asked for since the last call, in order, tries that were never sent included.
     pub(crate) fn taken(&self) -> Vec<String> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state();
         assert!(state.faults.is_empty(), "not met: {:?}", state.faults);
         std::mem::take(&mut state.sent)
     }
@@ -65,8 +65,14 @@ impl Tamper {
         })
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no test panics while it holds the lock")
+    }
+
     fn next(&self, action: &str) -> Option<Fault> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state();
         state.sent.push(action.to_owned());
         let place = state.faults.iter().position(|(of, _)| of == action)?;
         state.faults.remove(place).map(|(_, fault)| fault)
