@@ -14,6 +14,7 @@ use super::DynamoLedger;
 use super::item::{self, Item};
 use super::key;
 use super::table::name;
+use super::together::Together;
 
 /// With this DynamoDB shows what stood in the way.
 pub(crate) const ALL_OLD: ReturnValuesOnConditionCheckFailure =
@@ -81,12 +82,12 @@ impl Condition {
 
 impl DynamoLedger {
     /// A write as a part of a transaction.
-    pub(crate) fn item_of(&self, write: Write) -> TransactWriteItem {
+    pub(crate) fn item_of(&self, write: Write, together: &Together) -> TransactWriteItem {
         let whole = TransactWriteItem::builder();
         match write {
-            Write::Create(record) => whole.put(self.put_of(record, &Condition::absent())),
+            Write::Create(record) => whole.put(self.put_of(record, &Condition::absent(), together)),
             Write::Replace { record, revision } => {
-                whole.put(self.put_of(record, &Condition::revision(revision)))
+                whole.put(self.put_of(record, &Condition::revision(revision), together))
             }
             Write::Delete { key, revision } => {
                 let condition = revision.map_or_else(Condition::default, Condition::revision);
@@ -104,7 +105,7 @@ impl DynamoLedger {
             }
             Write::Admit { stream, position } => {
                 let condition = Condition::head_below(position.as_str());
-                whole.update(self.admit_of(stream, &condition))
+                whole.update(self.admit_of(stream, &condition, together))
             }
             Write::BaseAllows { stream, number } => {
                 let condition = Condition::base_allows(number);
@@ -124,10 +125,18 @@ impl DynamoLedger {
         .build()
     }
 
-    fn put_of(&self, record: Record, condition: &Condition) -> Put {
+    fn put_of(&self, record: Record, condition: &Condition, together: &Together) -> Put {
+        let with_head = match &record {
+            Record::Head(head) => together.with(&head.stream),
+            _ => None,
+        };
+        let mut item = item::encode(record);
+        if let Some(positions) = with_head {
+            item.insert(name::TOGETHER.to_owned(), positions);
+        }
         Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item::encode(record)))
+            .set_item(Some(item))
             .set_condition_expression(condition.expression())
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
@@ -136,7 +145,7 @@ impl DynamoLedger {
             .expect("table and item are given")
     }
 
-    fn admit_of(&self, stream: StreamId, condition: &Condition) -> Update {
+    fn admit_of(&self, stream: StreamId, condition: &Condition, together: &Together) -> Update {
         let mut names = condition.names().unwrap_or_default();
         for (short, name) in [
             ("#appended", name::APPENDED),
@@ -148,10 +157,17 @@ impl DynamoLedger {
         let mut values = condition.values().unwrap_or_default();
         values.insert(":one".to_owned(), item::number(1));
         values.insert(":no".to_owned(), item::text("no"));
+        let mut update = "ADD #appended :one, #revision :one".to_owned();
+        if let Some(positions) = together.with(&stream) {
+            update.push_str(", #together :positions");
+            names.insert("#together".to_owned(), name::TOGETHER.to_owned());
+            values.insert(":positions".to_owned(), positions);
+        }
+        update.push_str(" SET #advanced = :no");
         Update::builder()
             .table_name(&self.table)
             .set_key(Some(item::key_item(&key::encode(&Key::Head(stream)))))
-            .update_expression("ADD #appended :one, #revision :one SET #advanced = :no")
+            .update_expression(update)
             .set_condition_expression(condition.expression())
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))

@@ -8,6 +8,7 @@
 //! | `read.rs` | single records and ranges of events |
 //! | `list.rs` | indexes, page by page |
 //! | `write.rs`, `condition.rs` | conditional writes and transactions |
+//! | `together.rs` | what was written in one transaction with a head is never seen later than the head |
 //! | `error.rs` | what DynamoDB's errors mean, and the remedy for each |
 //!
 //! What decides something is read consistently: an index only tells which records to look at, and they are then read from
@@ -21,6 +22,7 @@ mod key;
 mod list;
 mod read;
 pub mod table;
+mod together;
 mod write;
 
 use std::sync::Arc;

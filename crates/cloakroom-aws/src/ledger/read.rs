@@ -39,7 +39,10 @@ impl DynamoLedger {
             .send()
             .await
             .map_err(|error| self.fault("GetItem", &error))?;
-        answer.item.map(|item| self.record(item)).transpose()
+        match answer.item {
+            Some(item) => Ok(Some(self.seen_whole(item).await?)),
+            None => Ok(None),
+        }
     }
 
     pub(crate) async fn range_of_events(
@@ -119,18 +122,23 @@ impl DynamoLedger {
         keys: &[ItemKey],
     ) -> Result<HashMap<ItemKey, Record>, LedgerError> {
         let mut found = HashMap::new();
+        for item in self.get_items(keys).await? {
+            let key = item_key(&item).map_err(|error| self.corrupt(None, &error))?;
+            found.insert(key, self.seen_whole(item).await?);
+        }
+        Ok(found)
+    }
+
+    /// The items under these keys, which must differ, as far as they exist.
+    pub(crate) async fn get_items(&self, keys: &[ItemKey]) -> Result<Vec<Item>, LedgerError> {
+        let mut found = Vec::new();
         for keys in keys.chunks(BATCH_MAX) {
             let mut left: Vec<Item> = keys.iter().map(item::key_item).collect();
             let mut tries = 0;
             while !left.is_empty() {
                 let wanted = left.len();
                 let (items, unprocessed) = self.get_batch(left).await?;
-                for item in items {
-                    found.insert(
-                        item_key(&item).map_err(|e| self.corrupt(None, &e))?,
-                        self.record(item)?,
-                    );
-                }
+                found.extend(items);
                 left = unprocessed;
                 // A batch is cut at 16 MB: going on is then progress, not a failure.
                 tries = if left.len() < wanted { 0 } else { tries + 1 };

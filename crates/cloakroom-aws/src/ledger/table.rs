@@ -39,6 +39,8 @@ pub mod name {
     pub const BASE: &str = "base";
     /// On heads: whether this very change moved the position, `yes` or `no`.
     pub const ADVANCED: &str = "advanced";
+    /// On heads: the positions of events that were written in one transaction with it, until all of them were seen.
+    pub const TOGETHER: &str = "together";
     /// On heads: partition key of the index of heads, which has the same name.
     pub const HEADS: &str = "heads";
     /// On heads: sort key of the index of heads.

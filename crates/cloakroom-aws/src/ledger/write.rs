@@ -21,6 +21,7 @@ use super::condition::{ALL_OLD, Condition};
 use super::error::{Fault, fault_of};
 use super::item::{self, Item};
 use super::key;
+use super::together::Together;
 
 /// How often a write that met another transaction is tried.
 pub(crate) const TRIES: u32 = 10;
@@ -83,9 +84,10 @@ impl DynamoLedger {
     }
 
     async fn transaction(&self, writes: Vec<Write>) -> Result<(), TransactError> {
+        let together = Together::of(&writes);
         let items = writes
             .into_iter()
-            .map(|write| self.item_of(write))
+            .map(|write| self.item_of(write, &together))
             .collect();
         // The same for every try of the same transaction: DynamoDB remembers it for ten minutes, and answers a second try of
         // what happened with success.
@@ -205,7 +207,10 @@ impl DynamoLedger {
             let fault = match self.attempt(request).await {
                 Ok(()) => return Ok(()),
                 Err(Refused::Conflict(write, stored)) => {
-                    let stored = stored.map(|item| self.record(item)).transpose()?;
+                    let stored = match stored {
+                        Some(item) => Some(self.seen_whole(item).await?),
+                        None => None,
+                    };
                     return Err(TransactError::Conflict(Box::new(Conflict {
                         write,
                         stored,

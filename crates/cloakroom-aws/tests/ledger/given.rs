@@ -18,8 +18,9 @@ pub(crate) fn table_name() -> String {
 
 /// An empty ledger in a table of its own.
 pub(crate) async fn empty_ledger(options: ClientOptions) -> DynamoLedger {
-    let config = options.load().await.unwrap();
+    let config = options.load().await.expect("the Region is given");
     let ledger = DynamoLedger::new(&config, table_name());
-    ledger.create_table().await.unwrap();
+    let made = ledger.create_table().await;
+    made.unwrap_or_else(|error| panic!("{error}"));
     ledger
 }
