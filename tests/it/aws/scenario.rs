@@ -12,8 +12,8 @@ use super::stack::{GAP, Stack, queue_arn};
 use crate::support::consumer::Consumer;
 use crate::support::http::Request;
 use crate::support::server::{HEX_SECRET, SECRET, Server};
-use crate::support::webhook::Transfer;
 use crate::support::wait_until;
+use crate::support::webhook::Transfer;
 
 const KEYS: [&str; 4] = ["TR-A", "TR-B", "TR-C", "TR-D"];
 const PER_KEY: u64 = 8;
@@ -26,7 +26,9 @@ fn expected(key: &str) -> Vec<(String, u64)> {
         ("TR-A", MISSING) => "cloakroom.gap",
         _ => "balancePlatform.transfer.updated",
     };
-    (1..=PER_KEY).map(|number| (name(number).to_owned(), number)).collect()
+    (1..=PER_KEY)
+        .map(|number| (name(number).to_owned(), number))
+        .collect()
 }
 
 fn shuffled() -> Vec<Transfer> {
@@ -73,15 +75,25 @@ fn http_subscription(consumer: &Consumer) -> String {
 fn by_stream(events: &[Value]) -> BTreeMap<String, Vec<(String, u64)>> {
     let mut streams: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     for event in events {
-        let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("{name}: {event}")).to_owned();
+        let text = |name: &str| {
+            event[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("{name}: {event}"))
+                .to_owned()
+        };
         let number = text("sequence").parse().unwrap();
-        streams.entry(text("partitionkey")).or_default().push((text("type"), number));
+        streams
+            .entry(text("partitionkey"))
+            .or_default()
+            .push((text("type"), number));
     }
     streams
 }
 
 fn in_order() -> BTreeMap<String, Vec<(String, u64)>> {
-    KEYS.iter().map(|key| ((*key).to_owned(), expected(key))).collect()
+    KEYS.iter()
+        .map(|key| ((*key).to_owned(), expected(key)))
+        .collect()
 }
 
 /// An event's text without what comes from a clock or from the form: when it was recorded, and where its payload is.
@@ -101,7 +113,11 @@ fn timeless(body: &[u8]) -> String {
 }
 
 fn bodies(consumer: &Consumer) -> BTreeSet<String> {
-    consumer.taken().iter().map(|delivery| timeless(&delivery.body)).collect()
+    consumer
+        .taken()
+        .iter()
+        .map(|delivery| timeless(&delivery.body))
+        .collect()
 }
 
 #[test]
@@ -110,10 +126,15 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
     let embedded = {
         let folder = tempfile::tempdir().unwrap();
         let consumer = Consumer::start();
-        let config = config(["env:HEX_SECRET", "env:SECRET"], &http_subscription(&consumer));
+        let config = config(
+            ["env:HEX_SECRET", "env:SECRET"],
+            &http_subscription(&consumer),
+        );
         let server = Server::start(folder.path(), &config);
         for transfer in shuffled() {
-            let request = Request::post("/in/transfers").headers(&transfer.headers).body(&transfer.body);
+            let request = Request::post("/in/transfers")
+                .headers(&transfer.headers)
+                .body(&transfer.body);
             assert!(request.send(&server.address).unwrap().status < 300);
         }
         consumer.wait_for(total);
@@ -127,7 +148,10 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
         http_subscription(&consumer),
         queue_arn("ledger.fifo"),
     );
-    let config = config(["aws-secret:transfers", "aws-secret:consumer"], &subscriptions);
+    let config = config(
+        ["aws-secret:transfers", "aws-secret:consumer"],
+        &subscriptions,
+    );
     let stack = Stack::start(&config, &[("transfers", HEX_SECRET), ("consumer", SECRET)]);
 
     let mut receipts: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
@@ -135,12 +159,21 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
     for transfer in shuffled() {
         let (status, receipt) = stack.webhook("transfers", &transfer.headers, &transfer.body);
         *statuses.entry(status).or_insert(0) += 1;
-        let id = receipt["id"].as_str().unwrap_or_else(|| panic!("{status} {receipt}")).to_owned();
-        receipts.entry((transfer.key, transfer.number)).or_default().insert(id);
+        let id = receipt["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{status} {receipt}"))
+            .to_owned();
+        receipts
+            .entry((transfer.key, transfer.number))
+            .or_default()
+            .insert(id);
     }
     let doubled = KEYS.len() * usize::try_from(PER_KEY / 3).unwrap();
     assert_eq!(statuses, BTreeMap::from([(202, total - 1), (200, doubled)]));
-    assert!(receipts.values().all(|ids| ids.len() == 1), "a double has the first one's receipt");
+    assert!(
+        receipts.values().all(|ids| ids.len() == 1),
+        "a double has the first one's receipt"
+    );
     let forged = Transfer::new("TR-A", MISSING);
     let (status, problem) = stack.webhook("transfers", &forged.headers, &forged.body[1..]);
     assert_eq!(status, 401, "{problem}");
@@ -148,14 +181,21 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
     consumer.wait_for(total);
     let delivered: Vec<Value> = consumer.taken().iter().map(|one| one.event()).collect();
     assert_eq!(by_stream(&delivered), in_order(), "at the HTTP consumer");
-    assert_eq!(bodies(&consumer), embedded, "the two forms hand out the same");
+    assert_eq!(
+        bodies(&consumer),
+        embedded,
+        "the two forms hand out the same"
+    );
 
     let mut queued = Vec::new();
     wait_until("the queue has all", || {
         queued.extend(stack.drain("ledger.fifo"));
         queued.len() >= total
     });
-    let queued: Vec<Value> = queued.iter().map(|one| serde_json::from_str(one.body().unwrap()).unwrap()).collect();
+    let queued: Vec<Value> = queued
+        .iter()
+        .map(|one| serde_json::from_str(one.body().unwrap()).unwrap())
+        .collect();
     assert_eq!(by_stream(&queued), in_order(), "at the SQS FIFO consumer");
 
     let mut observed = Vec::new();
@@ -163,18 +203,32 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
         observed.extend(stack.drain("observed"));
         observed.len() >= total
     });
-    let events: Vec<Value> = observed.iter()
+    let events: Vec<Value> = observed
+        .iter()
         .map(|one| serde_json::from_str::<Value>(one.body().unwrap()).unwrap()["detail"].clone())
         .collect();
     let unordered = |streams: BTreeMap<String, Vec<(String, u64)>>| -> BTreeSet<_> {
-        streams.into_iter().flat_map(|(key, all)| all.into_iter().map(move |one| (key.clone(), one))).collect()
+        streams
+            .into_iter()
+            .flat_map(|(key, all)| all.into_iter().map(move |one| (key.clone(), one)))
+            .collect()
     };
     assert_eq!(events.len(), total);
-    assert_eq!(unordered(by_stream(&events)), unordered(in_order()), "at the rule of the bus, which keeps no order");
+    assert_eq!(
+        unordered(by_stream(&events)),
+        unordered(in_order()),
+        "at the rule of the bus, which keeps no order"
+    );
 
     // Nobody has forgotten anything: the sweep finds nothing more to send.
     stack.invoke("sweep");
     stack.invoke("sweep");
-    assert!(stack.drain("dead-pipes").is_empty(), "no pipe gave anything up");
-    assert_eq!((consumer.count(), stack.drain("ledger.fifo").len()), (total, 0));
+    assert!(
+        stack.drain("dead-pipes").is_empty(),
+        "no pipe gave anything up"
+    );
+    assert_eq!(
+        (consumer.count(), stack.drain("ledger.fifo").len()),
+        (total, 0)
+    );
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{Environment, FunctionCode, FunctionResponseType, Runtime as FunctionRuntime};
+use aws_sdk_lambda::types::{
+    Environment, FunctionCode, FunctionResponseType, Runtime as FunctionRuntime,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom_aws::ClientOptions;
 use cloakroom_emulators::MiniStack;
@@ -50,11 +52,21 @@ impl Stack {
         let runtime = Runtime::new().unwrap();
         let ministack = MiniStack::start().unwrap_or_else(|error| panic!("{error}"));
         let mut stack = runtime.block_on(async {
-            let sdk = ClientOptions::emulator(ministack.endpoint(), MiniStack::REGION).load().await.unwrap();
+            let sdk = ClientOptions::emulator(ministack.endpoint(), MiniStack::REGION)
+                .load()
+                .await
+                .unwrap();
             make_stores(&sdk, secrets).await;
             let queues = make_queues(&sdk).await;
-            make_bus(&sdk, &queues["observed"]).await;
-            make_functions(&sdk, &file, &ministack.endpoint(), &queues, &zip(folder.path())).await;
+            make_bus(&sdk).await;
+            make_functions(
+                &sdk,
+                &file,
+                &ministack.endpoint(),
+                &queues,
+                &zip(folder.path()),
+            )
+            .await;
             (sdk, queues)
         });
         let api = make_api(&ministack);
@@ -66,13 +78,28 @@ impl Stack {
             runtime.spawn(async move { runner.run(stop).await });
         }
         let (sdk, queues) = stack;
-        Self { runtime, sdk, ministack, api, queues, stop, _folder: folder }
+        Self {
+            runtime,
+            sdk,
+            ministack,
+            api,
+            queues,
+            stop,
+            _folder: folder,
+        }
     }
 
     /// Sends a webhook through the API.
-    pub(crate) fn webhook(&self, source: &str, headers: &[(String, String)], body: &[u8]) -> (u16, Value) {
+    pub(crate) fn webhook(
+        &self,
+        source: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> (u16, Value) {
         let address = format!("127.0.0.1:{}", self.ministack.port());
-        let request = Request::post(&format!("{}/in/{source}", self.api)).headers(headers).body(body);
+        let request = Request::post(&format!("{}/in/{source}", self.api))
+            .headers(headers)
+            .body(body);
         let answer = request.send(&address).unwrap();
         (answer.status, answer.json())
     }
@@ -84,16 +111,29 @@ impl Stack {
         self.runtime.block_on(async {
             let mut taken = Vec::new();
             loop {
-                let answer = client.receive_message().queue_url(url).max_number_of_messages(10)
-                    .message_system_attribute_names(aws_sdk_sqs::types::MessageSystemAttributeName::All)
-                    .send().await.unwrap();
+                let answer = client
+                    .receive_message()
+                    .queue_url(url)
+                    .max_number_of_messages(10)
+                    .message_system_attribute_names(
+                        aws_sdk_sqs::types::MessageSystemAttributeName::All,
+                    )
+                    .send()
+                    .await
+                    .unwrap();
                 let messages = answer.messages.unwrap_or_default();
                 if messages.is_empty() {
                     return taken;
                 }
                 for message in messages {
                     let handle = message.receipt_handle().unwrap();
-                    client.delete_message().queue_url(url).receipt_handle(handle).send().await.unwrap();
+                    client
+                        .delete_message()
+                        .queue_url(url)
+                        .receipt_handle(handle)
+                        .send()
+                        .await
+                        .unwrap();
                     taken.push(message);
                 }
             }
@@ -104,10 +144,20 @@ impl Stack {
     pub(crate) fn invoke(&self, function: &str) -> Value {
         let client = aws_sdk_lambda::Client::new(&self.sdk);
         let payload = json!({"source": "aws.scheduler"}).to_string();
-        let answer = self.runtime.block_on(client.invoke().function_name(function).payload(Blob::new(payload)).send());
+        let answer = self.runtime.block_on(
+            client
+                .invoke()
+                .function_name(function)
+                .payload(Blob::new(payload))
+                .send(),
+        );
         let answer = answer.unwrap();
         let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        assert!(answer.function_error.is_none(), "{}", String::from_utf8_lossy(&body));
+        assert!(
+            answer.function_error.is_none(),
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
         serde_json::from_slice(&body).unwrap_or(Value::Null)
     }
 }
@@ -119,12 +169,28 @@ impl Drop for Stack {
 }
 
 async fn make_stores(sdk: &aws_config::SdkConfig, secrets: &[(&str, &str)]) {
-    cloakroom_aws::ledger::create_table(&aws_sdk_dynamodb::Client::new(sdk), TABLE).await.unwrap();
-    let path_style = aws_sdk_s3::config::Builder::from(sdk).force_path_style(true).build();
-    aws_sdk_s3::Client::from_conf(path_style).create_bucket().bucket(BUCKET).send().await.unwrap();
+    cloakroom_aws::DynamoLedger::new(sdk, TABLE)
+        .create_table()
+        .await
+        .unwrap();
+    let path_style = aws_sdk_s3::config::Builder::from(sdk)
+        .force_path_style(true)
+        .build();
+    aws_sdk_s3::Client::from_conf(path_style)
+        .create_bucket()
+        .bucket(BUCKET)
+        .send()
+        .await
+        .unwrap();
     let vault = aws_sdk_secretsmanager::Client::new(sdk);
     for (name, secret) in secrets {
-        vault.create_secret().name(*name).secret_string(*secret).send().await.unwrap();
+        vault
+            .create_secret()
+            .name(*name)
+            .secret_string(*secret)
+            .send()
+            .await
+            .unwrap();
     }
 }
 
@@ -132,9 +198,17 @@ async fn make_stores(sdk: &aws_config::SdkConfig, secrets: &[(&str, &str)]) {
 async fn make_queues(sdk: &aws_config::SdkConfig) -> HashMap<&'static str, String> {
     let client = aws_sdk_sqs::Client::new(sdk);
     let mut urls = HashMap::new();
-    for name in ["doorbells.fifo", "timers", "dead-pipes", "ledger.fifo", "observed"] {
-        let mut create = client.create_queue().queue_name(name)
-            .attributes(QueueAttributeName::VisibilityTimeout, (FUNCTION_TIMEOUT * 6).to_string());
+    for name in [
+        "doorbells.fifo",
+        "timers",
+        "dead-pipes",
+        "ledger.fifo",
+        "observed",
+    ] {
+        let mut create = client.create_queue().queue_name(name).attributes(
+            QueueAttributeName::VisibilityTimeout,
+            (FUNCTION_TIMEOUT * 6).to_string(),
+        );
         if name.ends_with(".fifo") {
             create = create.attributes(QueueAttributeName::FifoQueue, "true");
         }
@@ -147,25 +221,59 @@ pub(crate) fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{}:000000000000:{name}", MiniStack::REGION)
 }
 
-async fn make_bus(sdk: &aws_config::SdkConfig, _observed: &str) {
+async fn make_bus(sdk: &aws_config::SdkConfig) {
     let client = aws_sdk_eventbridge::Client::new(sdk);
-    client.create_event_bus().name("webhooks").send().await.unwrap();
+    client
+        .create_event_bus()
+        .name("webhooks")
+        .send()
+        .await
+        .unwrap();
     let everything = json!({"source": [{"prefix": ""}]}).to_string();
-    client.put_rule().name("all").event_bus_name("webhooks").event_pattern(everything).send().await.unwrap();
-    let target = aws_sdk_eventbridge::types::Target::builder().id("observed").arn(queue_arn("observed")).build().unwrap();
-    client.put_targets().rule("all").event_bus_name("webhooks").targets(target).send().await.unwrap();
+    client
+        .put_rule()
+        .name("all")
+        .event_bus_name("webhooks")
+        .event_pattern(everything)
+        .send()
+        .await
+        .unwrap();
+    let target = aws_sdk_eventbridge::types::Target::builder()
+        .id("observed")
+        .arn(queue_arn("observed"))
+        .build()
+        .unwrap();
+    client
+        .put_targets()
+        .rule("all")
+        .event_bus_name("webhooks")
+        .targets(target)
+        .send()
+        .await
+        .unwrap();
 }
 
 /// The real binary, as Lambda wants it.
 fn zip(folder: &Path) -> Vec<u8> {
     let bootstrap: PathBuf = folder.join("bootstrap");
-    run(Command::new("strip").arg("-o").arg(&bootstrap).arg(built("cloakroom-lambda")));
-    run(Command::new("python3").current_dir(folder).args(["-m", "zipfile", "-c", "function.zip", "bootstrap"]));
+    run(Command::new("strip")
+        .arg("-o")
+        .arg(&bootstrap)
+        .arg(built("cloakroom-lambda")));
+    run(Command::new("python3").current_dir(folder).args([
+        "-m",
+        "zipfile",
+        "-c",
+        "function.zip",
+        "bootstrap",
+    ]));
     std::fs::read(folder.join("function.zip")).unwrap()
 }
 
 fn run(command: &mut Command) {
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let status = command
+        .status()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(status.success(), "{command:?}: {status}");
 }
 
@@ -186,19 +294,29 @@ async fn make_functions(
         .variables("AWS_ENDPOINT_URL", endpoint)
         .build();
     for role in ["ingest", "resequence", "dispatch", "deliver", "sweep"] {
-        client.create_function().function_name(role).handler(role)
+        client
+            .create_function()
+            .function_name(role)
+            .handler(role)
             .runtime(FunctionRuntime::Providedal2023)
             .role("arn:aws:iam::000000000000:role/cloakroom")
             .code(FunctionCode::builder().zip_file(Blob::new(zip)).build())
             .timeout(FUNCTION_TIMEOUT)
             .environment(environment.clone())
-            .send().await.unwrap();
+            .send()
+            .await
+            .unwrap();
     }
     for (queue, function) in [("doorbells.fifo", "deliver"), ("timers", "sweep")] {
-        client.create_event_source_mapping().function_name(function).event_source_arn(queue_arn(queue))
+        client
+            .create_event_source_mapping()
+            .function_name(function)
+            .event_source_arn(queue_arn(queue))
             .batch_size(10)
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
-            .send().await.unwrap();
+            .send()
+            .await
+            .unwrap();
     }
 }
 
@@ -207,32 +325,61 @@ fn make_api(ministack: &MiniStack) -> String {
     let address = format!("127.0.0.1:{}", ministack.port());
     let post = |path: &str, body: Value| {
         let body = body.to_string();
-        let request = Request::post(path).header("content-type", "application/json").body(body.as_bytes());
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(body.as_bytes());
         let answer = request.send(&address).unwrap();
         assert!(answer.status < 300, "{path}: {}", answer.text());
         answer.json()
     };
-    let api = post("/v2/apis", json!({"name": "cloakroom", "protocolType": "HTTP"}));
+    let api = post(
+        "/v2/apis",
+        json!({"name": "cloakroom", "protocolType": "HTTP"}),
+    );
     let id = api["apiId"].as_str().unwrap();
-    let integration = post(&format!("/v2/apis/{id}/integrations"), json!({
-        "integrationType": "AWS_PROXY", "payloadFormatVersion": "2.0",
-        "integrationUri": format!("arn:aws:lambda:{}:000000000000:function:ingest", MiniStack::REGION),
-    }));
-    let target = format!("integrations/{}", integration["integrationId"].as_str().unwrap());
-    post(&format!("/v2/apis/{id}/routes"), json!({"routeKey": "POST /in/{source}", "target": target}));
-    post(&format!("/v2/apis/{id}/stages"), json!({"stageName": "$default", "autoDeploy": true}));
+    let integration = post(
+        &format!("/v2/apis/{id}/integrations"),
+        json!({
+            "integrationType": "AWS_PROXY", "payloadFormatVersion": "2.0",
+            "integrationUri": format!("arn:aws:lambda:{}:000000000000:function:ingest", MiniStack::REGION),
+        }),
+    );
+    let target = format!(
+        "integrations/{}",
+        integration["integrationId"].as_str().unwrap()
+    );
+    post(
+        &format!("/v2/apis/{id}/routes"),
+        json!({"routeKey": "POST /in/{source}", "target": target}),
+    );
+    post(
+        &format!("/v2/apis/{id}/stages"),
+        json!({"stageName": "$default", "autoDeploy": true}),
+    );
     format!("/_aws/execute-api/{id}/$default")
 }
 
 async fn runner(sdk: &aws_config::SdkConfig, definition: Definition, dead_letters: &str) -> Runner {
-    let table = aws_sdk_dynamodb::Client::new(sdk).describe_table().table_name(TABLE).send().await.unwrap();
-    let stream = table.table.unwrap().latest_stream_arn.unwrap();
+    let stream = cloakroom_aws::DynamoLedger::new(sdk, TABLE)
+        .stream_arn()
+        .await
+        .unwrap();
     let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
     let parts = Parts {
-        pipe_arn: format!("arn:aws:pipes:{}:000000000000:pipe/{}", MiniStack::REGION, definition.name),
+        pipe_arn: format!(
+            "arn:aws:pipes:{}:000000000000:pipe/{}",
+            MiniStack::REGION,
+            definition.name
+        ),
         source: Arc::new(StreamSource::new(streams, stream)),
-        target: Arc::new(FunctionTarget::new(aws_sdk_lambda::Client::new(sdk), &definition.name)),
-        dead_letters: Some(Arc::new(QueueDeadLetters::new(aws_sdk_sqs::Client::new(sdk), dead_letters))),
+        target: Arc::new(FunctionTarget::new(
+            aws_sdk_lambda::Client::new(sdk),
+            &definition.name,
+        )),
+        dead_letters: Some(Arc::new(QueueDeadLetters::new(
+            aws_sdk_sqs::Client::new(sdk),
+            dead_letters,
+        ))),
         checkpoints: Arc::new(MemoryCheckpoints::default()),
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy),

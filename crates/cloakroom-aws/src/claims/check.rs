@@ -77,11 +77,13 @@ impl S3Claims {
     pub async fn create_bucket(&self) -> Result<(), CheckError> {
         let bucket = &self.0;
         let region = bucket.client.config().region().map(AsRef::as_ref);
-        let place = region.filter(|region| *region != DEFAULT_REGION).map(|region| {
-            CreateBucketConfiguration::builder()
-                .location_constraint(BucketLocationConstraint::from(region))
-                .build()
-        });
+        let place = region
+            .filter(|region| *region != DEFAULT_REGION)
+            .map(|region| {
+                CreateBucketConfiguration::builder()
+                    .location_constraint(BucketLocationConstraint::from(region))
+                    .build()
+            });
         let made = bucket
             .client
             .create_bucket()

@@ -174,10 +174,12 @@ pub(crate) async fn check(client: &Client, table: &str) -> Result<(), OpenError>
 pub(crate) async fn stream_arn(client: &Client, table: &str) -> Result<String, OpenError> {
     let description = describe(client, table).await?;
     compare(table, &description)?;
-    description.latest_stream_arn.ok_or_else(|| OpenError::Schema {
-        table: table.to_owned(),
-        what: "it has no stream".to_owned(),
-    })
+    description
+        .latest_stream_arn
+        .ok_or_else(|| OpenError::Schema {
+            table: table.to_owned(),
+            what: "it has no stream".to_owned(),
+        })
 }
 
 async fn describe(client: &Client, table: &str) -> Result<TableDescription, OpenError> {

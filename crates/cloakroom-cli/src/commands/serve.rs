@@ -71,10 +71,22 @@ enum Backend {
 #[command(next_help_heading = "Options of `--backend aws`")]
 struct AwsArgs {
     /// The DynamoDB table of the ledger.
-    #[arg(long, env = "CLOAKROOM_TABLE", hide_env_values = true, value_name = "NAME", required_if_eq("backend", "aws"))]
+    #[arg(
+        long,
+        env = "CLOAKROOM_TABLE",
+        hide_env_values = true,
+        value_name = "NAME",
+        required_if_eq("backend", "aws")
+    )]
     table: Option<String>,
     /// The S3 bucket of the claims.
-    #[arg(long, env = "CLOAKROOM_BUCKET", hide_env_values = true, value_name = "NAME", required_if_eq("backend", "aws"))]
+    #[arg(
+        long,
+        env = "CLOAKROOM_BUCKET",
+        hide_env_values = true,
+        value_name = "NAME",
+        required_if_eq("backend", "aws")
+    )]
     bucket: Option<String>,
     /// Execute the pipes on the table's stream and deliver, in place of the deployed functions. One server only.
     #[arg(long)]
@@ -83,10 +95,24 @@ struct AwsArgs {
     #[arg(long)]
     create: bool,
     /// The URL of the deployed doorbell queue: what operators ask of this server is passed on to it.
-    #[arg(long, env = "CLOAKROOM_DOORBELLS", hide_env_values = true, value_name = "URL", requires = "timers", conflicts_with = "run_pipes")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_DOORBELLS",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "timers",
+        conflicts_with = "run_pipes"
+    )]
     doorbells: Option<String>,
     /// The URL of the deployed timers queue.
-    #[arg(long, env = "CLOAKROOM_TIMERS", hide_env_values = true, value_name = "URL", requires = "doorbells", conflicts_with = "run_pipes")]
+    #[arg(
+        long,
+        env = "CLOAKROOM_TIMERS",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "doorbells",
+        conflicts_with = "run_pipes"
+    )]
     timers: Option<String>,
 }
 

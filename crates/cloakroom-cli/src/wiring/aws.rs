@@ -106,7 +106,10 @@ pub(super) async fn start(
     options: &AwsOptions,
     clock: &Arc<dyn Clock>,
 ) -> Result<Started, ServerError> {
-    let sdk = ClientOptions::default().load().await.map_err(AwsError::from)?;
+    let sdk = ClientOptions::default()
+        .load()
+        .await
+        .map_err(AwsError::from)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let ledger = Arc::new(DynamoLedger::new(&sdk, &options.table));
     let bucket = S3Options::new(&options.bucket);
@@ -151,8 +154,17 @@ pub(super) async fn start(
     let engine = if options.run_pipes {
         let engine = Engine::start(parts()?).await?;
         let queue: Arc<dyn Queue> = Arc::new(InProcess(engine.clone()));
-        let rings = Rings::new(Arc::clone(&queue), queue, Arc::clone(clock), Arc::clone(&entropy));
-        let host = Host { stepper, rings, clock: Arc::clone(clock) };
+        let rings = Rings::new(
+            Arc::clone(&queue),
+            queue,
+            Arc::clone(clock),
+            Arc::clone(&entropy),
+        );
+        let host = Host {
+            stepper,
+            rings,
+            clock: Arc::clone(clock),
+        };
         run_pipes(config, &sdk, &ledger, &host, &entropy, &beside).await?;
         engine
     } else {
@@ -166,7 +178,11 @@ pub(super) async fn start(
         }
         engine
     };
-    Ok(Started { engine, admin_token, beside })
+    Ok(Started {
+        engine,
+        admin_token,
+        beside,
+    })
 }
 
 /// Executes both pipes until told to stop.
@@ -184,7 +200,10 @@ async fn run_pipes(
         error,
     })?;
     let stream = ledger.stream_arn().await?;
-    let source = Arc::new(StreamSource::new(aws_sdk_dynamodbstreams::Client::new(sdk), &stream));
+    let source = Arc::new(StreamSource::new(
+        aws_sdk_dynamodbstreams::Client::new(sdk),
+        &stream,
+    ));
     let resequence = {
         let host = host.clone();
         Handler::new(move |batch| {
@@ -209,7 +228,9 @@ async fn run_pipes(
             source: Arc::clone(&source) as _,
             target,
             dead_letters: None,
-            checkpoints: Arc::new(FileCheckpoints::new(folder.join(format!("{}.json", definition.name)))),
+            checkpoints: Arc::new(FileCheckpoints::new(
+                folder.join(format!("{}.json", definition.name)),
+            )),
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(entropy),
         };
@@ -264,7 +285,10 @@ impl Queue for InProcess {
             let doorbell: Doorbell = serde_json::from_str(&message.body)
                 .map_err(|error| SendError(error.to_string()))?;
             let at = (!message.delay.is_zero()).then(|| self.0.now().after(message.delay));
-            self.0.ring(Bell { at, ..doorbell.into() });
+            self.0.ring(Bell {
+                at,
+                ..doorbell.into()
+            });
             Ok(())
         };
         messages.into_iter().map(ring).collect()

@@ -20,9 +20,9 @@ use cloakroom_http::configured;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use aws::{AwsError, AwsOptions};
 pub(crate) use cloakroom_http::configured::{middle, plain};
 pub use cloakroom_local::{LineSink, LineSinkError};
-pub use aws::{AwsError, AwsOptions};
 pub use server::{Server, ServerError};
 
 use crate::exit::{Exit, Failure, Problem};

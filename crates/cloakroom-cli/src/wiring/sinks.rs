@@ -88,7 +88,10 @@ impl<'a> Sinks<'a> {
             other => {
                 if let Some(sdk) = self.sdk {
                     let made = cloakroom_aws::sinks::sink(sdk, other);
-                    let wrong = |mistake| BuildError::Sink { path: path.clone(), mistake };
+                    let wrong = |mistake| BuildError::Sink {
+                        path: path.clone(),
+                        mistake,
+                    };
                     if let Some(sink) = made.map_err(wrong)? {
                         return Ok(sink);
                     }
