@@ -87,8 +87,8 @@ struct Text {
 }
 
 fn tell(record: Value) -> Result<Told, String> {
-    let shape: Shape =
-        serde_json::from_value(record).map_err(|_| "it has not the shape of a record".to_owned())?;
+    let shape: Shape = serde_json::from_value(record)
+        .map_err(|_| "it has not the shape of a record".to_owned())?;
     let Some(image) = shape.dynamodb.new_image else {
         return Ok(Told::Other);
     };

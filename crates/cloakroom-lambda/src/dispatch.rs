@@ -33,7 +33,11 @@ pub async fn dispatch(host: &Host, batch: Value) -> Result<BatchAnswer, HandlerE
             }
             Ok(_) => {}
             Err(reason) => {
-                tracing::error!(event_id = change.event_id, reason, "a record cannot be read");
+                tracing::error!(
+                    event_id = change.event_id,
+                    reason,
+                    "a record cannot be read"
+                );
                 failed.insert(index);
             }
         }
@@ -51,6 +55,8 @@ pub async fn dispatch(host: &Host, batch: Value) -> Result<BatchAnswer, HandlerE
             failed.extend(records);
         }
     }
-    let named = failed.into_iter().map(|index| changes[index].event_id.clone());
+    let named = failed
+        .into_iter()
+        .map(|index| changes[index].event_id.clone());
     Ok(BatchAnswer::failed(named))
 }

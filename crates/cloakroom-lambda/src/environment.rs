@@ -103,13 +103,20 @@ impl Environment {
     /// Names the variable and what to set it to.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let get = |variable| get(variable).filter(|value| !value.is_empty());
-        let needed = |variable, what| get(variable).ok_or(EnvironmentError::Missing { variable, what });
+        let needed =
+            |variable, what| get(variable).ok_or(EnvironmentError::Missing { variable, what });
         let handler = get("_HANDLER").unwrap_or_default();
         let role: Role = handler
             .parse()
             .map_err(|()| EnvironmentError::Role { found: handler })?;
-        let doorbells = needed("CLOAKROOM_DOORBELLS", "the URL of the FIFO queue of doorbells");
-        let timers = needed("CLOAKROOM_TIMERS", "the URL of the standard queue of timers");
+        let doorbells = needed(
+            "CLOAKROOM_DOORBELLS",
+            "the URL of the FIFO queue of doorbells",
+        );
+        let timers = needed(
+            "CLOAKROOM_TIMERS",
+            "the URL of the standard queue of timers",
+        );
         let queues = match (doorbells, timers) {
             (Ok(doorbells), Ok(timers)) => Some((doorbells, timers)),
             (Err(_), Err(_)) if !role.rings() => None,
@@ -117,9 +124,17 @@ impl Environment {
         };
         Ok(Self {
             role,
-            table: needed("CLOAKROOM_TABLE", "the name of the DynamoDB table of the ledger")?,
-            bucket: needed("CLOAKROOM_BUCKET", "the name of the S3 bucket of the claims")?,
-            config: get("CLOAKROOM_CONFIG").unwrap_or_else(|| CONFIG.to_owned()).into(),
+            table: needed(
+                "CLOAKROOM_TABLE",
+                "the name of the DynamoDB table of the ledger",
+            )?,
+            bucket: needed(
+                "CLOAKROOM_BUCKET",
+                "the name of the S3 bucket of the claims",
+            )?,
+            config: get("CLOAKROOM_CONFIG")
+                .unwrap_or_else(|| CONFIG.to_owned())
+                .into(),
             queues,
         })
     }
@@ -146,7 +161,10 @@ mod tests {
             assert_eq!(role.to_string(), name);
         }
         let error = read(&[("_HANDLER", "bootstrap")]).unwrap_err();
-        assert!(error.contains("\"bootstrap\"") && error.contains("`ingest`"), "{error}");
+        assert!(
+            error.contains("\"bootstrap\"") && error.contains("`ingest`"),
+            "{error}"
+        );
     }
 
     #[test]

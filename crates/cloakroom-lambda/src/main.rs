@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cloakroom_core::time::Timestamp;
 use cloakroom_lambda::start::Function;
-use cloakroom_lambda::{Environment, Role};
-use lambda_runtime::{LambdaEvent, service_fn};
+use cloakroom_lambda::{Environment, HandlerError, Role};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -28,15 +28,32 @@ async fn serve() -> Result<(), lambda_runtime::Error> {
     let role: Role = environment.role;
     tracing::info!(%role, table = environment.table, "started");
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let ends = Timestamp::UNIX_EPOCH.after(Duration::from_millis(event.context.deadline));
-        function.handle(event.payload, Some(ends)).await
+        let ends = Timestamp::default().after(Duration::from_millis(event.context.deadline));
+        function
+            .handle(event.payload, Some(ends))
+            .await
+            .map_err(failed)
     }))
     .await
 }
 
+/// A failed invocation, as Lambda shows it. The trigger tries again.
+fn failed(error: HandlerError) -> Diagnostic {
+    tracing::error!(%error, "the invocation failed");
+    let error_type = match error {
+        HandlerError::Event { .. } => "Event",
+        HandlerError::Store(_) => "Store",
+    };
+    Diagnostic {
+        error_type: error_type.to_owned(),
+        error_message: error.to_string(),
+    }
+}
+
 /// One JSON object a line on standard output, where Lambda picks it up.
 fn log() {
-    let filter = EnvFilter::try_from_env("CLOAKROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("CLOAKROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

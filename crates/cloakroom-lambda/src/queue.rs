@@ -80,7 +80,10 @@ impl SqsQueue {
                         format!("there is no queue {}; check its URL", self.url)
                     }
                     Some("AccessDenied" | "AccessDeniedException") => {
-                        format!("not allowed to send to {}; grant `sqs:SendMessage`", self.url)
+                        format!(
+                            "not allowed to send to {}; grant `sqs:SendMessage`",
+                            self.url
+                        )
                     }
                     _ => DisplayErrorContext(&error).to_string(),
                 };

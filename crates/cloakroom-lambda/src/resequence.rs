@@ -34,7 +34,11 @@ pub async fn resequence(
             Ok(Told::Entry(stream)) => streams.entry(stream.clone()).or_default().push(index),
             Ok(Told::Head(..) | Told::Other) => {}
             Err(reason) => {
-                tracing::error!(event_id = change.event_id, reason, "a record cannot be read");
+                tracing::error!(
+                    event_id = change.event_id,
+                    reason,
+                    "a record cannot be read"
+                );
                 failed.insert(index);
             }
         }
@@ -45,7 +49,9 @@ pub async fn resequence(
     });
     let outcomes: Vec<_> = looks.buffer_unordered(STREAMS_AT_ONCE).collect().await;
     failed.extend(outcomes.into_iter().flatten().flatten());
-    let named = failed.into_iter().map(|index| changes[index].event_id.clone());
+    let named = failed
+        .into_iter()
+        .map(|index| changes[index].event_id.clone());
     Ok(BatchAnswer::failed(named))
 }
 

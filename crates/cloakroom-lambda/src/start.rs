@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_aws::claims::{S3Claims, S3Options};
-use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger};
+use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options, Secrets};
 use cloakroom_core::config::{self, Config, Diagnostics, Store};
 use cloakroom_core::id::SubscriptionName;
-use cloakroom_core::secret::Secret;
+use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_core::text::Mistake;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::catalog::{BuildError, Catalog, Resolve};
@@ -117,7 +116,7 @@ impl Function {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let claims = S3Claims::new(
-            &sdk,
+            aws_sdk_s3::Client::new(&sdk),
             S3Options::new(&environment.bucket),
             Arc::clone(&clock),
             Arc::clone(&entropy),
@@ -135,8 +134,18 @@ impl Function {
         };
         let queues = environment.queues.as_ref();
         let queues = queues.map(|(doorbells, timers)| (queue(doorbells), queue(timers)));
-        let secrets = Secrets::read(&sdk, &config).await;
-        let resolve = |reference: &_| secrets.resolve(reference);
+        let secrets = Secrets::new(&sdk, Arc::clone(&stores.clock));
+        let unread = secrets.load(config.secrets()).await;
+        let resolve = |reference: &SecretRef| {
+            configured::secret(reference, |name| match unread.get(reference) {
+                Some(error) => Err(error.to_string()),
+                None => {
+                    let rotation = secrets.remembered(name);
+                    let rotation = rotation.ok_or("it was not asked for")?;
+                    Ok(rotation.current)
+                }
+            })
+        };
         let sinks = |sink: &_| cloakroom_aws::sinks::sink(&sdk, sink);
         Self::assemble(environment.role, &config, stores, queues, &resolve, &sinks).await
     }
@@ -266,12 +275,10 @@ fn catalog(
             path: path.clone(),
             mistake,
         };
-        sinks(&subscription.sink)
-            .map_err(wrong)?
-            .ok_or_else(|| {
-                let text = format!("a function cannot send to `{}`", subscription.sink.name());
-                wrong(Mistake::new(text, "use `http`, or a sink of AWS"))
-            })
+        sinks(&subscription.sink).map_err(wrong)?.ok_or_else(|| {
+            let text = format!("a function cannot send to `{}`", subscription.sink.name());
+            wrong(Mistake::new(text, "use `http`, or a sink of AWS"))
+        })
     };
     Catalog::build(config, resolve, make).map_err(StartError::Build)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_core::time::Timestamp;
-use cloakroom_engine::{Bell, DueCursor, Due, StoreError};
+use cloakroom_engine::{Bell, Due, DueCursor, StoreError};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -179,7 +179,10 @@ async fn ring(host: &Host, bells: Vec<Bell>, deadline: Option<Timestamp>) {
             look(host, &stream).await;
         }
     });
-    looks.buffer_unordered(STREAMS_AT_ONCE).collect::<()>().await;
+    looks
+        .buffer_unordered(STREAMS_AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 /// Messages of the timers queue: each for itself, in any order.

@@ -13,6 +13,7 @@ use super::source::Source;
 use super::subscription::Subscription;
 use super::yaml::{self, Node, Places, ReadError, Reader, Value};
 use super::{check, warn};
+use crate::secret::SecretRef;
 use crate::id::{SourceName, SubscriptionName};
 use crate::text::did_you_mean;
 
@@ -47,6 +48,15 @@ pub struct Overrides {
 const SECTIONS: [&str; 4] = ["claims", "sources", "subscriptions", "server"];
 
 impl Config {
+    /// Every reference to a secret, for whoever must fetch them beforehand.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let sources = self.sources.values();
+        let schemes = sources.filter_map(|source| source.verify.as_ref());
+        let verifying = schemes.flat_map(|scheme| &scheme.secrets);
+        let delivering = self.subscriptions.values().flat_map(|s| s.sink.secrets());
+        verifying.chain(delivering).chain(&self.server.admin_token)
+    }
+
     /// Reads and checks a configuration file (YAML, and so JSON too). An empty one means the defaults.
     ///
     /// # Errors

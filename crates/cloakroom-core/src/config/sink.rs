@@ -59,6 +59,21 @@ impl Sink {
         }
     }
 
+    /// The references to secrets in it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let http = match self {
+            Self::Http(http) => Some(http),
+            _ => None,
+        };
+        http.into_iter().flat_map(|http| {
+            let headers = http.headers.values().filter_map(|value| match value {
+                HeaderText::Secret(reference) => Some(reference),
+                HeaderText::Plain(_) => None,
+            });
+            http.secret.iter().chain(headers)
+        })
+    }
+
     /// Why the embedded form cannot serve this sink; `None` when it can.
     pub fn requires_aws(&self) -> Option<Mistake> {
         match self {

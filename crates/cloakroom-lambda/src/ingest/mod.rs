@@ -110,6 +110,12 @@ impl Ingest {
     }
 }
 
+/// The request in an event.
+#[cfg(test)]
+pub(crate) fn request_of(event: Value) -> Option<Request<Body>> {
+    event::read(event, "").ok()?.0.ok()
+}
+
 impl fmt::Debug for Ingest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ingest").finish_non_exhaustive()
