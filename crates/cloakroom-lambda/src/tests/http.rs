@@ -150,10 +150,7 @@ async fn refusals_are_problems_as_the_server_tells_them() {
         answer["headers"]["content-type"],
         "application/problem+json"
     );
-    let config = CONFIG.replace(
-        "sources:",
-        "claims: { max_payload: 3B, inline_max: 3B }\nsources:",
-    );
+    let config = format!("claims: {{ max_payload: 3B, inline_max: 3B }}\n{CONFIG}");
     let world = World::with(&config);
     let answer = world.call(Role::Ingest, webhook("A", 1)).await;
     assert_eq!(answer["statusCode"], 413, "{answer}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_engine::ports::{Clock as _, Outcome};
+use cloakroom_engine::record::CursorState;
 use serde_json::{Value, json};
 
 use super::given::{World, batch, failures, stream};
@@ -54,10 +55,10 @@ async fn a_sweep_rings_for_retries_that_are_due() {
     assert_eq!(world.call(Role::Sweep, tick()).await["due"], 0);
     world.doorbells.take();
     let timer = world.timers.take();
-    world
-        .clock
-        .sleep_until(world.clock.now().after(Duration::from_secs(3)))
-        .await;
+    let CursorState::Retrying { retry_at, .. } = world.cursor("A").unwrap().state else {
+        panic!("it is not tried again");
+    };
+    world.clock.sleep_until(retry_at).await;
     let summary = world.call(Role::Sweep, tick()).await;
     assert_eq!(summary["due"], 1, "{summary}");
     // The timer says the same.
