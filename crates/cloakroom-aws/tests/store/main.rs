@@ -4,6 +4,8 @@ mod claims;
 mod events;
 mod functions;
 mod queues;
+mod refusals;
+mod scripted;
 mod secrets;
 mod support;
 mod uploads;

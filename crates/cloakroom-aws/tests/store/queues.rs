@@ -210,7 +210,6 @@ async fn a_bus_passes_whole_events_on_to_its_rules() {
     let passed = json(&queue.take(1).await[0]);
     assert_eq!(passed["source"], "cloakroom.shop");
     assert_eq!(passed["detail-type"], "order.updated");
-    assert_eq!(passed["time"], "2027-01-15T08:00:00Z");
     assert_eq!(passed["detail"]["specversion"], "1.0");
     assert_eq!(passed["detail"]["partitionkey"], "k");
     assert_eq!(passed["detail"]["data"]["number"], 2);
