@@ -8,7 +8,7 @@ use cloakroom_engine::ports::{ClaimStore as _, Outcome, Sink as _};
 
 use crate::events::{event, reason};
 use crate::scripted::{Answer, Scripted};
-use crate::support::{hint, open, s3};
+use crate::support::{body, hint, open, s3};
 
 const TAKEN: Answer = (412, "", "<Error><Code>PreconditionFailed</Code></Error>");
 const RACE: Answer = (
@@ -43,6 +43,35 @@ async fn a_race_for_a_key_is_run_again() {
         // The hash of `{}`, which S3 is to check (the request is shown in lower case).
         let checksum = "x-amz-checksum-sha256: rbnvo1wzz4orrq0w9+hknpt7t8if536dembg9hyq/4o=\r\n";
         assert!(put.contains(checksum), "{put}");
+    }
+}
+
+/// The answer to the call that completed the upload was lost, and S3 knows of no such upload any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_completed_without_anybody_hearing_of_it_is_a_claim() {
+    let begun = (
+        200,
+        "",
+        "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+    );
+    let lost = (500, "", "<Error><Code>InternalError</Code></Error>");
+    let gone = (404, "", "<Error><Code>NoSuchUpload</Code></Error>");
+    for (found, expected) in [
+        ("content-length: 5242881\r\n", true),
+        ("content-length: 7\r\n", false),
+    ] {
+        let there = (200, found, "");
+        // Two parts, the hint, and completing it, twice.
+        let answers = [begun, DONE, DONE, DONE, lost, gone, there, DONE];
+        let server = Scripted::start(answers).await;
+        let claims = open(s3(&server.sdk()), S3Options::new("bucket"));
+        let body = body(5_242_881);
+        let mut upload = claims.begin().await.unwrap();
+        upload.write(body.clone()).await.unwrap();
+        let committed = upload.commit(&hint("evt-1", &body)).await;
+        assert_eq!(committed.is_ok(), expected, "{committed:?}");
+        let aborted = server.requests().iter().any(|r| r.starts_with("delete "));
+        assert_eq!(aborted, !expected);
     }
 }
 

@@ -77,10 +77,13 @@ async fn answer(connection: TcpStream, (status, headers, body): Answer) -> Optio
         .find_map(|line| line.strip_prefix("content-length: "));
     let length = length.map_or(0, |length| length.trim().parse().unwrap());
     connection.read_exact(&mut vec![0; length]).await.ok()?;
-    let size = body.len();
-    let text = format!(
-        "HTTP/1.1 {status} Scripted\r\n{headers}content-length: {size}\r\nconnection: close\r\n\r\n{body}"
-    );
+    let length = match headers.contains("content-length: ") {
+        // The answer to a HEAD request tells the length of what it leaves out.
+        true => String::new(),
+        false => format!("content-length: {}\r\n", body.len()),
+    };
+    let text =
+        format!("HTTP/1.1 {status} Scripted\r\n{headers}{length}connection: close\r\n\r\n{body}");
     connection.write_all(text.as_bytes()).await.ok()?;
     connection.shutdown().await.ok()?;
     Some(head)
