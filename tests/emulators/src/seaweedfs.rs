@@ -111,7 +111,9 @@ impl SeaweedFs {
         let mut sockets = vec![format!("/tmp/seaweedfs-s3-{port}.sock")];
         for server in ["master", "volume", "filer", "s3"] {
             if server != "s3" {
-                command.push(format!("-{server}.port={}", free_port()?).into());
+                let port = free_port()?;
+                command.push(format!("-{server}.port={port}").into());
+                sockets.push(format!("/tmp/seaweedfs-{server}-{port}.sock"));
             }
             let grpc = free_port()?;
             command.push(format!("-{server}.port.grpc={grpc}").into());

@@ -26,6 +26,17 @@ async fn put(server: &Scripted) -> Result<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payload_costs_one_request() {
+    let server = Scripted::start([DONE]).await;
+    put(&server).await.unwrap();
+    let claims = open(s3(&server.sdk()), S3Options::new("bucket"));
+    let mut upload = claims.begin().await.unwrap();
+    upload.write("{}".into()).await.unwrap();
+    upload.commit(&hint("evt-2", b"{}")).await.unwrap();
+    assert_eq!(server.requests().len(), 2, "{:?}", server.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_race_for_a_key_is_run_again() {
     let server = Scripted::start([RACE, TAKEN, GONE, DONE]).await;
     put(&server).await.unwrap();

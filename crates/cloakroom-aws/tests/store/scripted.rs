@@ -32,9 +32,8 @@ impl Scripted {
                 let (connection, _) = listener.accept().await.unwrap();
                 let number = seen.lock().unwrap().len().min(answers.len() - 1);
                 // One at a time: whose answer is whose has to be certain.
-                if let Some(request) = answer(connection, answers[number]).await {
-                    seen.lock().unwrap().push(request);
-                }
+                // A connection that asks for nothing, or breaks off, uses up no answer.
+                let _ = answer(connection, answers[number], &seen).await;
             }
         });
         Self {
@@ -62,8 +61,12 @@ impl Drop for Scripted {
     }
 }
 
-/// `None` when there was no request.
-async fn answer(connection: TcpStream, (status, headers, body): Answer) -> Option<String> {
+/// `None` when the connection broke off.
+async fn answer(
+    connection: TcpStream,
+    (status, headers, body): Answer,
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
     let mut connection = BufReader::new(connection);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -77,6 +80,8 @@ async fn answer(connection: TcpStream, (status, headers, body): Answer) -> Optio
         .find_map(|line| line.strip_prefix("content-length: "));
     let length = length.map_or(0, |length| length.trim().parse().unwrap());
     connection.read_exact(&mut vec![0; length]).await.ok()?;
+    // Before the answer: whoever has that may look here at once.
+    seen.lock().unwrap().push(head);
     let length = match headers.contains("content-length: ") {
         // The answer to a HEAD request tells the length of what it leaves out.
         true => String::new(),
@@ -85,6 +90,5 @@ async fn answer(connection: TcpStream, (status, headers, body): Answer) -> Optio
     let text =
         format!("HTTP/1.1 {status} Scripted\r\n{headers}{length}connection: close\r\n\r\n{body}");
     connection.write_all(text.as_bytes()).await.ok()?;
-    connection.shutdown().await.ok()?;
-    Some(head)
+    connection.shutdown().await.ok()
 }
