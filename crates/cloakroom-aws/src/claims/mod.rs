@@ -171,4 +171,10 @@ impl ClaimStore for S3Claims {
     fn is_local(&self) -> bool {
         false
     }
+
+    /// The parts on their way, and the one that is being filled.
+    fn upload_memory(&self) -> usize {
+        let part = usize::try_from(PART_MIN).unwrap_or(usize::MAX);
+        (in_flight(PART_MIN) + 1) * part
+    }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cloakroom_core::event::{ClaimName, Sha256};
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::ports::{ClaimError, ClaimHint, Upload};
@@ -24,7 +24,7 @@ use crate::fault::refused;
 pub(super) struct S3Upload {
     bucket: Arc<Bucket>,
     begun: Timestamp,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     size: u64,
     /// The number of the part that is being filled.
     number: u32,
@@ -47,10 +47,23 @@ impl S3Upload {
         Self {
             begun: bucket.clock.now(),
             bucket,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             size: 0,
             number: 1,
             multipart: None,
+        }
+    }
+
+    /// Makes room for the next bytes: doubling for what may stay small, a whole part at once for what is large. Never
+    /// more than a part, which would be memory for nothing.
+    fn make_room(&mut self, taken: usize, whole: usize) {
+        let needed = self.buffer.len() + taken;
+        if needed > self.buffer.capacity() {
+            let wanted = match &self.multipart {
+                Some(_) => whole,
+                None => needed.max(self.buffer.capacity() * 2).min(whole),
+            };
+            self.buffer.reserve_exact(wanted - self.buffer.len());
         }
     }
 
@@ -71,7 +84,11 @@ impl S3Upload {
         };
         let at_once = in_flight(part_size(self.number));
         multipart
-            .send(self.number, self.buffer.split().freeze(), at_once)
+            .send(
+                self.number,
+                std::mem::take(&mut self.buffer).into(),
+                at_once,
+            )
             .await?;
         self.number += 1;
         Ok(())
@@ -89,9 +106,9 @@ impl Upload for S3Upload {
                 self.send_part().await?;
                 continue;
             }
-            let room = whole - self.buffer.len();
-            self.buffer
-                .extend_from_slice(&chunk.split_to(room.min(chunk.len())));
+            let taken = chunk.split_to(chunk.len().min(whole - self.buffer.len()));
+            self.make_room(taken.len(), whole);
+            self.buffer.extend_from_slice(&taken);
         }
         Ok(())
     }
@@ -99,7 +116,7 @@ impl Upload for S3Upload {
     async fn commit(mut self: Box<Self>, hint: &ClaimHint) -> Result<ClaimName, ClaimError> {
         if self.multipart.is_none() {
             let path = name::unique('c', hint.recorded, &self.bucket.random());
-            return self.bucket.put_at(path, hint, self.buffer.freeze()).await;
+            return self.bucket.put_at(path, hint, self.buffer.into()).await;
         }
         self.send_part().await?;
         let multipart = self.multipart.take();

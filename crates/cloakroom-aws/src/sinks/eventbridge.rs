@@ -70,19 +70,7 @@ impl EventBridge {
 
 impl SendOne for EventBridge {
     async fn send_one(&self, outgoing: &Outgoing) -> Result<(), Outcome> {
-        let event = &outgoing.event;
-        let source = source(configured_name(&event.stream.source));
-        let detail_type = detail_type(outgoing);
-        let room = ENTRY_MAX - source.len() - detail_type.len() - TIME_SIZE;
-        let detail = envelope::text(outgoing, room, "EventBridge")?;
-        let time = event.time.unwrap_or(event.recorded);
-        let entry = PutEventsRequestEntry::builder()
-            .event_bus_name(&self.bus)
-            .source(source)
-            .detail_type(detail_type)
-            .time(DateTime::from_secs(time.as_secs()))
-            .detail(detail)
-            .build();
+        let entry = entry(&self.bus, outgoing)?;
         let call = Call {
             action: "events:PutEvents",
             what: "bus",
@@ -109,6 +97,23 @@ impl SendOne for EventBridge {
             }
         }
     }
+}
+
+/// The event as an entry for this bus.
+fn entry(bus: &str, outgoing: &Outgoing) -> Result<PutEventsRequestEntry, Outcome> {
+    let event = &outgoing.event;
+    let source = source(configured_name(&event.stream.source));
+    let detail_type = detail_type(outgoing);
+    let room = ENTRY_MAX - source.len() - detail_type.len() - TIME_SIZE;
+    let detail = envelope::text(outgoing, room, "EventBridge")?;
+    let time = event.time.unwrap_or(event.recorded);
+    Ok(PutEventsRequestEntry::builder()
+        .event_bus_name(bus)
+        .source(source)
+        .detail_type(detail_type)
+        .time(DateTime::from_secs(time.as_secs()))
+        .detail(detail)
+        .build())
 }
 
 fn source(name: &str) -> String {
@@ -142,8 +147,19 @@ impl Sink for EventBridge {
 
 #[cfg(test)]
 mod tests {
+    use cloakroom_core::time::Timestamp;
+
     use super::*;
     use crate::sinks::envelope::tests::outgoing;
+
+    #[test]
+    fn an_entry_tells_when_the_event_happened() {
+        let mut outgoing = outgoing("1", None);
+        let secs = |outgoing: &Outgoing| entry("bus", outgoing).unwrap().time().unwrap().secs();
+        assert_eq!(secs(&outgoing), 1_800_000_000);
+        outgoing.event.time = Some(Timestamp::from_secs(1_700_000_000));
+        assert_eq!(secs(&outgoing), 1_700_000_000);
+    }
 
     #[test]
     fn entries_say_where_events_come_from() {

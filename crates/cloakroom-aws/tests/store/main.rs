@@ -1,6 +1,17 @@
 //! Claims, sinks and secrets, against servers that speak AWS's protocols.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it, and says where"
+)]
+
 mod claims;
+mod events;
+mod functions;
+mod queues;
+mod refusals;
+mod scripted;
+mod secrets;
 mod support;
 mod uploads;
 mod urls;

@@ -16,7 +16,12 @@ use cloakroom_engine::ports::{ClaimError, ClaimHint, ClaimStore as _, Clock as _
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use futures::TryStreamExt as _;
 
-fn config(endpoint: &str, region: &'static str, access: &str, secret: &str) -> SdkConfig {
+pub(crate) fn config(
+    endpoint: &str,
+    region: &'static str,
+    access: &str,
+    secret: &str,
+) -> SdkConfig {
     let credentials = Credentials::new(access, secret, None, None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

@@ -11,6 +11,7 @@ use cloakroom_core::select::Selector;
 use cloakroom_core::text::Mistake;
 use cloakroom_core::verify::{Scheme, SchemeError, SchemeName, Verifier};
 
+use super::rotation::ResolveAll;
 use super::{Catalog, Exhausted, Interest, Route, STATE_SOURCE, Source, Subscription};
 use crate::ports::Sink;
 
@@ -105,7 +106,7 @@ impl Catalog {
         let mut errors = Vec::new();
         let mut sources = Vec::new();
         for (name, configured) in &config.sources {
-            match verifier(name, configured, resolve) {
+            match verifier(name, configured, &|reference| Ok(vec![resolve(reference)?])) {
                 Ok(verifier) => sources.push(source(config, name, configured, verifier)),
                 Err(found) => errors.extend(found),
             }
@@ -131,19 +132,24 @@ impl Catalog {
     }
 }
 
-fn verifier(
+/// What checks the signatures of a source.
+pub(super) fn verifier(
     name: &SourceName,
     configured: &config::Source,
-    resolve: &Resolve<'_>,
+    resolve: &ResolveAll<'_>,
 ) -> Result<Verifier, Vec<BuildError>> {
     let open = Scheme::new(SchemeName::None);
     let scheme = configured.verify.as_ref().unwrap_or(&open);
     let path = format!("sources.{name}.verify");
     let (mut secrets, mut errors) = (Vec::new(), Vec::new());
     for (index, reference) in scheme.secrets.iter().enumerate() {
-        match BuildError::resolve(resolve, format!("{path}.secrets[{index}]"), reference) {
-            Ok(secret) => secrets.push(secret),
-            Err(error) => errors.push(error),
+        match resolve(reference) {
+            Ok(found) => secrets.extend(found),
+            Err(reason) => errors.push(BuildError::Secret {
+                path: format!("{path}.secrets[{index}]"),
+                reference: reference.clone(),
+                reason,
+            }),
         }
     }
     if !errors.is_empty() {
@@ -169,7 +175,7 @@ fn source(
         generation: configured.generation,
         rule: rule(&configured.order),
         ordering: ordering(configured),
-        verifier,
+        verifier: verifier.into(),
         id: configured.identity(),
         key: configured.key.clone(),
         event_type: configured.event_type(),

@@ -1,6 +1,7 @@
 //! The configuration as the workers use it: compiled once, looked up often.
 
 mod build;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use cloakroom_core::ordering::Rule;
 use cloakroom_core::pattern::Pattern;
 use cloakroom_core::retry::RetryPolicy;
 use cloakroom_core::select::Selector;
-use cloakroom_core::verify::Verifier;
+pub use rotation::{ResolveAll, Rotating};
 
 use crate::ports::Sink;
 
@@ -43,7 +44,7 @@ pub struct Source {
     /// generation.
     pub ordering: String,
     /// Checks signatures.
-    pub verifier: Verifier,
+    pub verifier: Rotating,
     /// Find the identity, the first that finds something; the payload's hash where none does.
     pub id: Vec<Selector>,
     /// Finds the ordering key.

@@ -321,3 +321,28 @@ subscriptions: { s: { sources: [a], sink: { sns: { topic: t } } } }";
     );
     assert_eq!(errors.len(), 3);
 }
+
+#[test]
+fn rotated_secrets_are_taken_while_webhooks_come_in() {
+    let text = "sources: { a: { verify: { scheme: standard-webhooks, secrets: [env:TRANSFERS_SECRET] } } }";
+    let config = Config::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let catalog = build(text);
+    let source = catalog.source("a").unwrap();
+    let accepted =
+        || [NEW, OLD].map(|secret| accepts(source, SchemeName::StandardWebhooks, secret));
+    assert_eq!(accepted(), [true, false]);
+    let rotate = |found: &[&str]| {
+        let secrets: Vec<_> = found.iter().map(|secret| Secret::new(*secret)).collect();
+        catalog.rotate(&config, &|_| Ok(secrets.clone()))
+    };
+    assert_eq!(rotate(&[OLD, NEW]), Ok(()));
+    assert_eq!(accepted(), [true, true]);
+    // The next secret is not what the scheme takes: the current one is.
+    assert_eq!(rotate(&[OLD, "whsec_!"]), Ok(()));
+    assert_eq!(accepted(), [false, true]);
+    let bad = rotate(&["whsec_!", OLD]).unwrap_err();
+    assert_eq!(bad[0].path(), "sources.a.verify.secrets[0]");
+    let gone = catalog.rotate(&config, &|_| Err("it is gone".to_owned()));
+    assert!(gone.unwrap_err()[0].to_string().contains("it is gone"));
+    assert_eq!(accepted(), [false, true], "what it had still holds");
+}

@@ -47,6 +47,11 @@ pub trait ClaimStore: Send + Sync + 'static {
 
     /// Whether small payloads are read back from here at next to no cost, so that the ledger need not carry a second copy.
     fn is_local(&self) -> bool;
+
+    /// What an upload may hold in memory on its way, in bytes: intake counts it against its budget.
+    fn upload_memory(&self) -> usize {
+        1 << 20
+    }
 }
 
 /// A payload on its way in.

@@ -103,7 +103,9 @@ impl SourceSpec {
             generation: self.generation,
             ordering: format!("{:?}", std::mem::discriminant(&self.rule)),
             rule: self.rule.clone(),
-            verifier: Verifier::new(&Scheme::new(SchemeName::None), &[]).unwrap(),
+            verifier: Verifier::new(&Scheme::new(SchemeName::None), &[])
+                .unwrap()
+                .into(),
             id: vec!["header:webhook-id".parse().unwrap()],
             key: "header:x-key".parse().unwrap(),
             event_type: Some("header:x-type".parse().unwrap()),

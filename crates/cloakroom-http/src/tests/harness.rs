@@ -208,7 +208,7 @@ pub(crate) fn source(name: &str) -> Source {
         generation: 1,
         rule: Rule::Arrival,
         ordering: "arrival".into(),
-        verifier: verifier("none", &[]),
+        verifier: verifier("none", &[]).into(),
         id: vec![Selector::Header("webhook-id".into())],
         key: Selector::Const("all".into()),
         event_type: None,

@@ -98,7 +98,7 @@ async fn an_unknown_source_is_not_found() {
 async fn only_what_is_signed_is_taken() {
     let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let mut signed = source("signed");
-    signed.verifier = verifier("standard-webhooks", std::slice::from_ref(&secret));
+    signed.verifier = verifier("standard-webhooks", std::slice::from_ref(&secret)).into();
     let server = Setup::new([signed]).start().await;
     let signer = Signer::new(&named("standard-webhooks"), &secret).unwrap();
     let sign = |now: Timestamp, body: &str| {
@@ -139,7 +139,7 @@ async fn only_what_is_signed_is_taken() {
 async fn the_url_that_is_verified_is_the_public_one_with_path_and_query_as_received() {
     let secret = Secret::new("twilio's token");
     let mut signed = source("signed");
-    signed.verifier = verifier("twilio", std::slice::from_ref(&secret));
+    signed.verifier = verifier("twilio", std::slice::from_ref(&secret)).into();
     signed.key = "query:who".parse().unwrap();
     let server = Setup::new([signed]).start().await;
     let target = "/in/signed?who=%C3%B6&b=%2f+x";
