@@ -1,0 +1,4 @@
+//! The adapters: DynamoDB Streams and SQS of MiniStack, and Lambda's answers over HTTP.
+
+mod lambda;
+mod streams;
