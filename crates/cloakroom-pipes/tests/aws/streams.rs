@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
@@ -119,13 +120,14 @@ impl Stack {
 
     /// Waits for a message in the queue.
     async fn dead_letter(&self) -> DeadLetter {
-        loop {
+        for _ in 0..60 {
             let receive = self.sqs.receive_message().queue_url(&self.queue_url);
             let received = receive.wait_time_seconds(1).send().await.unwrap();
             if let Some(message) = received.messages().first() {
                 return serde_json::from_str(message.body().unwrap()).unwrap();
             }
         }
+        panic!("no dead letter came within a minute");
     }
 }
 
@@ -147,6 +149,13 @@ fn collector(poison: Option<&'static str>) -> (Arc<dyn Target>, mpsc::UnboundedR
         }
     });
     (Arc::new(handler), receiver)
+}
+
+/// The next record. Its absence is a failure instead of a test that never ends.
+async fn next(receiver: &mut mpsc::UnboundedReceiver<Value>) -> Value {
+    let patience = Duration::from_secs(60);
+    let received = tokio::time::timeout(patience, receiver.recv()).await;
+    received.expect("a record comes within a minute").unwrap()
 }
 
 #[tokio::test]
@@ -185,10 +194,7 @@ async fn both_pipes_ring_for_their_records_only() {
 
     let mut seen = Vec::new();
     for receiver in &mut received {
-        let both = [
-            receiver.recv().await.unwrap(),
-            receiver.recv().await.unwrap(),
-        ];
+        let both = [next(receiver).await, next(receiver).await];
         seen.push(both);
     }
     stop.cancel();
@@ -241,7 +247,7 @@ async fn a_poison_record_is_told_of_in_the_queue_and_can_be_found_again() {
     });
     let mut seen = Vec::new();
     for _ in 0..4 {
-        seen.push(receiver.recv().await.unwrap()["dynamodb"]["Keys"]["SK"]["S"].clone());
+        seen.push(next(&mut receiver).await["dynamodb"]["Keys"]["SK"]["S"].clone());
     }
     let letter = stack.dead_letter().await;
     stop.cancel();
@@ -277,10 +283,10 @@ async fn a_poison_record_is_told_of_in_the_queue_and_can_be_found_again() {
         let stop = stop.clone();
         async move { runner.run(stop).await }
     });
-    let next = receiver.recv().await.unwrap();
+    let sixth = next(&mut receiver).await;
     stop.cancel();
     running.await.unwrap().unwrap();
-    assert_eq!(next["dynamodb"]["Keys"]["SK"]["S"], "EVENT#6");
+    assert_eq!(sixth["dynamodb"]["Keys"]["SK"]["S"], "EVENT#6");
 }
 
 #[tokio::test]
