@@ -135,7 +135,7 @@ async fn a_poison_record_is_isolated_and_its_place_told() {
         checkpoint(&world, "a").await,
         Some(Checkpoint::After("8".into()))
     );
-    let letter = serde_json::to_value(&world.dead_letters.letters()).unwrap();
+    let letter = serde_json::to_value(world.dead_letters.letters()).unwrap();
     let timestamp = letter[0]["timestamp"].clone();
     assert_eq!(
         letter,

@@ -26,10 +26,6 @@ const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 pub(super) struct TokioClock(tokio::time::Instant);
 
 impl TokioClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the runtime's clock is paused: this is the simulated one"
-    )]
     pub(super) fn new() -> Self {
         Self(tokio::time::Instant::now())
     }
@@ -335,6 +331,10 @@ impl Default for Setting {
 
 impl World {
     /// A world with these stream parameters, whose filter passes records of the kind `EVENT`.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`json!` values read best by value"
+    )]
     pub(super) fn new(
         parameters: Value,
         setting: &Setting,
