@@ -3,5 +3,6 @@
 mod filtering;
 mod running;
 mod sharding;
+mod stream;
 mod surviving;
 mod world;

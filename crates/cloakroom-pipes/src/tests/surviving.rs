@@ -111,8 +111,6 @@ fn first_deliveries_are_in_order(invoked: &[String]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn every_record_is_dealt_with_or_given_up_on_record(
         seed: u64, batch in 1_u32..12, window in 0_u32..5, retries in 0_i32..4, bisect: bool, takes in 0_u64..3_000,
