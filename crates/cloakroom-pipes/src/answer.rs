@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(answer: &str, expected: Answer) {
+    fn check(answer: &str, expected: &Answer) {
         let batch = ["id1", "id2", "id3", "id4"];
         assert_eq!(
             Answer::read(answer.as_bytes(), batch.into_iter()),
-            expected,
+            *expected,
             "{answer}"
         );
     }
@@ -83,7 +83,7 @@ mod tests {
             r#""done""#,
             "[]",
         ] {
-            check(answer, Answer::Success);
+            check(answer, &Answer::Success);
         }
     }
 
@@ -91,7 +91,7 @@ mod tests {
     fn named_records_failed() {
         check(
             r#"{"batchItemFailures": [{"itemIdentifier": "id4"}, {"itemIdentifier": "id2"}, {"itemIdentifier": "id2"}]}"#,
-            Answer::Partial(vec![1, 3]),
+            &Answer::Partial(vec![1, 3]),
         );
     }
 
@@ -107,7 +107,7 @@ mod tests {
             r#"{"batchItemFailures": {"itemIdentifier": "id2"}}"#,
             "{",
         ] {
-            check(answer, Answer::Failed);
+            check(answer, &Answer::Failed);
         }
     }
 }

@@ -88,7 +88,7 @@ impl Reader {
             // A new iterator goes on after what was read; a second one in a row waits, so that nothing spins.
             SourceError::Expired if self.failed == 0 => {}
             SourceError::Expired => {
-                tracing::warn!(pipe = pipe.name, %shard, "iterators expire at once")
+                tracing::warn!(pipe = pipe.name, %shard, "iterators expire at once");
             }
             SourceError::Trimmed => {
                 tracing::warn!(
