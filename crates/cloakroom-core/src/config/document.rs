@@ -15,7 +15,6 @@ use super::yaml::{self, Node, Places, ReadError, Reader, Value};
 use super::{check, warn};
 use crate::id::{SourceName, SubscriptionName};
 use crate::secret::SecretRef;
-use crate::secret::SecretRef;
 use crate::text::did_you_mean;
 
 /// The configuration of Cloakroom: one file for the embedded and the AWS form.
