@@ -13,8 +13,8 @@ use super::source::Source;
 use super::subscription::Subscription;
 use super::yaml::{self, Node, Places, ReadError, Reader, Value};
 use super::{check, warn};
-use crate::secret::SecretRef;
 use crate::id::{SourceName, SubscriptionName};
+use crate::secret::SecretRef;
 use crate::text::did_you_mean;
 
 /// The configuration of Cloakroom: one file for the embedded and the AWS form.
