@@ -32,13 +32,13 @@ async fn serve() -> Result<(), lambda_runtime::Error> {
         function
             .handle(event.payload, Some(ends))
             .await
-            .map_err(failed)
+            .map_err(|error| failed(&error))
     }))
     .await
 }
 
 /// A failed invocation, as Lambda shows it. The trigger tries again.
-fn failed(error: HandlerError) -> Diagnostic {
+fn failed(error: &HandlerError) -> Diagnostic {
     tracing::error!(%error, "the invocation failed");
     let error_type = match error {
         HandlerError::Event { .. } => "Event",
