@@ -8,10 +8,10 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
-use super::stack::{GAP, Stack, queue_arn};
+use super::stack::{Stack, queue_arn};
 use crate::support::consumer::Consumer;
 use crate::support::http::Request;
-use crate::support::server::{HEX_SECRET, SECRET, Server};
+use crate::support::server::{HEX_SECRET, SECRET, Server, TEXT_SECRET};
 use crate::support::wait_until;
 use crate::support::webhook::Transfer;
 
@@ -46,20 +46,19 @@ fn shuffled() -> Vec<Transfer> {
     all
 }
 
-fn config(secrets: [&str; 2], subscriptions: &str) -> String {
-    let [provider, consumer] = secrets;
+fn config(secrets: [&str; 3], subscriptions: &str) -> String {
+    let [provider, consumer, token] = secrets;
     format!(
         "\
 sources:
   transfers:
     verify: {{ scheme: adyen, secrets: [{provider}] }}
     key: body:/data/id
-    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1, gap: {{ after: {gap}s, then: skip }} }}
+    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1, gap: {{ after: 1h, then: wait }} }}
 subscriptions:
 {subscriptions}
-server: {{ allow_private_sinks: true, public_url: \"http://127.0.0.1:8080\" }}
-",
-        gap = GAP.as_secs(),
+server: {{ allow_private_sinks: true, admin_token: {token}, public_url: \"http://127.0.0.1:8080\" }}
+"
     )
     .replace("CONSUMER_SECRET", consumer)
 }
@@ -127,7 +126,7 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
         let folder = tempfile::tempdir().unwrap();
         let consumer = Consumer::start();
         let config = config(
-            ["env:HEX_SECRET", "env:SECRET"],
+            ["env:HEX_SECRET", "env:SECRET", "env:TEXT_SECRET"],
             &http_subscription(&consumer),
         );
         let server = Server::start(folder.path(), &config);
@@ -149,10 +148,21 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
         queue_arn("ledger.fifo"),
     );
     let config = config(
-        ["aws-secret:transfers", "aws-secret:consumer"],
+        [
+            "aws-secret:transfers",
+            "aws-secret:consumer",
+            "aws-secret:admin",
+        ],
         &subscriptions,
     );
-    let stack = Stack::start(&config, &[("transfers", HEX_SECRET), ("consumer", SECRET)]);
+    let stack = Stack::start(
+        &config,
+        &[
+            ("transfers", HEX_SECRET),
+            ("consumer", SECRET),
+            ("admin", TEXT_SECRET),
+        ],
+    );
 
     let mut receipts: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
     let mut statuses = BTreeMap::new();

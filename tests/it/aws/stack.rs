@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
@@ -386,6 +385,3 @@ async fn runner(sdk: &aws_config::SdkConfig, definition: Definition, dead_letter
     };
     Runner::new(definition, parts)
 }
-
-/// How long the gap of the scenario is waited for.
-pub(crate) const GAP: Duration = Duration::from_secs(2);
