@@ -95,12 +95,17 @@ impl Stack {
         headers: &[(String, String)],
         body: &[u8],
     ) -> (u16, Value) {
-        let address = format!("127.0.0.1:{}", self.ministack.port());
+        let address = self.address();
         let request = Request::post(&format!("{}/in/{source}", self.api))
             .headers(headers)
             .body(body);
         let answer = request.send(&address).unwrap();
         (answer.status, answer.json())
+    }
+
+    /// Where the API listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ministack.port())
     }
 
     /// Takes everything that is in a queue now, in its order.
@@ -349,7 +354,7 @@ fn make_api(ministack: &MiniStack) -> String {
     );
     post(
         &format!("/v2/apis/{id}/routes"),
-        json!({"routeKey": "POST /in/{source}", "target": target}),
+        json!({"routeKey": "$default", "target": target}),
     );
     post(
         &format!("/v2/apis/{id}/stages"),
