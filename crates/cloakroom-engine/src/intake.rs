@@ -19,6 +19,7 @@ use sha2::Digest as _;
 
 pub use budget::Budget;
 use budget::Reservation;
+pub(crate) use fields::Compiled;
 use fields::{Fields, Found};
 
 use crate::append::{Draft, Receipt, Status};
