@@ -9,6 +9,7 @@ use cloakroom_core::event::{Body, Event, Payload};
 use cloakroom_core::id::{EventId, Identity, Key, StreamId};
 use cloakroom_core::ordering::{Guard, LatePolicy, Placement, Reason, Rule};
 use cloakroom_core::position::{Position, Sequence};
+use cloakroom_core::resequence::released_by_append;
 use cloakroom_core::time::Timestamp;
 
 use crate::catalog::Source;
@@ -17,6 +18,7 @@ use crate::record::{
     HeadRecord, IdentityPlace, IdentityRecord, Key as RecordKey, Note, Quarantined, Record,
     Superseded,
 };
+use crate::shared::Release;
 
 /// How often an append starts over when other appends to the same stream keep winning.
 const ATTEMPTS_MAX: usize = 64;
@@ -70,6 +72,24 @@ pub enum Status {
     Quarantined,
 }
 
+/// What an append did.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// The provider's receipt.
+    pub(crate) receipt: Receipt,
+    /// The move of the head that released the event in the append's own transaction. Otherwise the resequencer has to look.
+    pub(crate) released: Option<Release>,
+}
+
+impl From<Receipt> for Appended {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            released: None,
+        }
+    }
+}
+
 /// Puts verified webhooks into the ledger.
 pub(crate) struct Appender {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -79,6 +99,8 @@ pub(crate) struct Appender {
 /// What one round of the protocol ended with.
 enum Round {
     Done(Receipt),
+    /// As [`Round::Done`], and the event is released already.
+    Released(Receipt, Release),
     Again,
 }
 
@@ -89,10 +111,17 @@ impl Appender {
         &self,
         source: &Source,
         draft: &Draft,
-    ) -> Result<Receipt, LedgerError> {
+    ) -> Result<Appended, LedgerError> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Round::Done(receipt) = self.round(source, draft).await? {
-                return Ok(receipt);
+            match self.round(source, draft).await? {
+                Round::Done(receipt) => return Ok(receipt.into()),
+                Round::Released(receipt, release) => {
+                    return Ok(Appended {
+                        receipt,
+                        released: Some(release),
+                    });
+                }
+                Round::Again => {}
             }
         }
         Err(LedgerError::Unavailable(
@@ -145,6 +174,12 @@ impl Appender {
                 .quarantine(source, draft, Some(stream), Reason::BadSequence, &detail)
                 .await;
         }
+        if let Some(round) = self
+            .release(source, draft, &stream, sequence.as_ref())
+            .await?
+        {
+            return Ok(round);
+        }
         let head = self.head(&stream, &source.rule).await?;
         match source.rule.place(
             &head.head,
@@ -172,23 +207,90 @@ impl Appender {
         }
     }
 
+    async fn stored_head(&self, stream: &StreamId) -> Result<Option<HeadRecord>, LedgerError> {
+        match self.ledger.get(&RecordKey::Head(stream.clone())).await? {
+            Some(Record::Head(head)) => Ok(Some(head)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Appends the very event its stream waits for and moves the head over it, in one transaction. `None` when the
+    /// event is no such one, or the head moved meanwhile: then it is appended in the usual way, and the resequencer looks.
+    ///
+    /// Only on an exclusive ledger. On a shared one whoever follows the changes of heads and events releases, and two
+    /// writers would meet at one head all the time. Here every other move of a head is conditioned on its revision, as
+    /// this one is, so that whoever comes second looks again and finds this event in its place.
+    async fn release(
+        &self,
+        source: &Source,
+        draft: &Draft,
+        stream: &StreamId,
+        sequence: Option<&Sequence>,
+    ) -> Result<Option<Round>, LedgerError> {
+        if !self.ledger.is_exclusive() {
+            return Ok(None);
+        }
+        let stored = self.stored_head(stream).await?;
+        let is_first = stored.is_none();
+        let head = stored.unwrap_or_else(|| first_head(stream, &source.rule));
+        let now = self.clock.now();
+        let Placement::At {
+            position,
+            guard: Guard::None,
+        } = source
+            .rule
+            .place(&head.head, sequence, &draft.identity, now)
+        else {
+            return Ok(None);
+        };
+        let Some(moved) = released_by_append(&source.rule, &head.head, &position) else {
+            return Ok(None);
+        };
+        let after = head.head.position.clone();
+        let (before, revision) = (head.revision, head.revision + 1);
+        let record = Record::Head(HeadRecord {
+            head: moved,
+            advanced_at: revision,
+            revision,
+            ..head
+        });
+        let event = draft.event(stream.clone(), position.clone(), None);
+        let receipt = Receipt::accepted(event.id.clone(), stream.clone(), position.clone());
+        let head = match is_first {
+            true => Write::Create(record),
+            false => Write::Replace {
+                record,
+                revision: before,
+            },
+        };
+        match self
+            .ledger
+            .transact(vec![Write::Create(Record::Event(event)), head])
+            .await
+        {
+            Ok(()) => {
+                let release = Release {
+                    stream: stream.clone(),
+                    after,
+                    up_to: position,
+                };
+                Ok(Some(Round::Released(receipt, release)))
+            }
+            Err(TransactError::Conflict(_)) => Ok(None),
+            Err(TransactError::Ledger(error)) => Err(error),
+        }
+    }
+
     /// The head of `stream`, which is made before the stream's first event.
     pub(crate) async fn head(
         &self,
         stream: &StreamId,
         rule: &Rule,
     ) -> Result<HeadRecord, LedgerError> {
-        let key = RecordKey::Head(stream.clone());
-        if let Some(Record::Head(head)) = self.ledger.get(&key).await? {
+        if let Some(head) = self.stored_head(stream).await? {
             return Ok(head);
         }
-        let first = HeadRecord {
-            stream: stream.clone(),
-            head: rule.initial_head(),
-            appended: 0,
-            advanced_at: 0,
-            revision: 0,
-        };
+        let first = first_head(stream, rule);
         match self
             .ledger
             .transact(vec![Write::Create(Record::Head(first.clone()))])
@@ -498,6 +600,17 @@ impl Appender {
             }),
             Err(TransactError::Ledger(error)) => Err(error),
         }
+    }
+}
+
+/// The head of a stream before its first event.
+fn first_head(stream: &StreamId, rule: &Rule) -> HeadRecord {
+    HeadRecord {
+        stream: stream.clone(),
+        head: rule.initial_head(),
+        appended: 0,
+        advanced_at: 0,
+        revision: 0,
     }
 }
 

@@ -22,7 +22,7 @@ use budget::Reservation;
 pub(crate) use fields::Compiled;
 use fields::{Fields, Found};
 
-use crate::append::{Draft, Receipt, Status};
+use crate::append::{Appended, Draft, Receipt, Status};
 use crate::catalog::Source;
 use crate::ports::{ClaimHint, References as _, Upload};
 use crate::shared::{Shared, StoreError};
@@ -178,12 +178,16 @@ impl Intake {
         // Accepted is what is here in full: an upload of an hour must not look as if it had waited for an hour already.
         let recorded = shared.clock.now();
         let draft = draft(&source, found, traceparent, payload, recorded);
-        let receipt = shared.keep(&source, draft, body).await?;
+        let Appended { receipt, released } = shared.keep(&source, draft, body).await?;
         drop(reservation);
         shared.report(&source, &receipt);
         if let (Some(stream), Some(position)) = (&receipt.stream, &receipt.position) {
-            if receipt.status == Status::Accepted {
-                shared.resequence.ring(stream.clone());
+            match released {
+                Some(release) => shared.announce(release, 1),
+                None if receipt.status == Status::Accepted => {
+                    shared.resequence.ring(stream.clone())
+                }
+                None => {}
             }
             if let Some(timeout) = source.ack_delivered {
                 let until = shared.clock.now().after(timeout);
@@ -242,7 +246,7 @@ impl Shared {
         source: &Source,
         mut draft: Draft,
         body: Arriving,
-    ) -> Result<Receipt, StoreError> {
+    ) -> Result<Appended, StoreError> {
         let hint = ClaimHint {
             source: source.name.clone(),
             identity: draft.identity.clone(),
@@ -266,16 +270,17 @@ impl Shared {
             Arriving::Stored(upload) => {
                 if let Some(receipt) = self.appender.find(source, &draft).await? {
                     upload.abort().await;
-                    return Ok(receipt);
+                    return Ok(receipt.into());
                 }
                 let claim = upload.commit(&hint).await?;
                 draft.payload.claim = Some(claim.clone());
-                let receipt = self.appender.append(source, &draft).await?;
-                if receipt.status == Status::Duplicate && !self.is_referenced(&hint, &claim).await?
+                let appended = self.appender.append(source, &draft).await?;
+                if appended.receipt.status == Status::Duplicate
+                    && !self.is_referenced(&hint, &claim).await?
                 {
                     self.claims.delete(&claim).await?;
                 }
-                Ok(receipt)
+                Ok(appended)
             }
         }
     }
