@@ -4,21 +4,22 @@
 //! becomes a claim, the claim is durable before the ledger entry is written, and that is durable before the receipt.
 
 mod budget;
+mod digests;
 mod fields;
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use cloakroom_core::event::{Payload, Sha256};
+use cloakroom_core::event::Payload;
 use cloakroom_core::id::{EventId, Identity, KEY_MAX_BYTES, Key, StreamId};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
-use cloakroom_core::verify::{Rejection, RequestHead, Verification};
+use cloakroom_core::verify::{Rejection, RequestHead};
 use metrics::counter;
-use sha2::Digest as _;
 
 pub use budget::Budget;
 use budget::Reservation;
+use digests::Digests;
 pub(crate) use fields::Compiled;
 use fields::{Fields, Found};
 
@@ -30,7 +31,7 @@ use crate::shared::{Shared, StoreError};
 /// Bodies up to this many bytes are held in memory; larger ones go to the claim store as they come.
 pub const BUFFERED_MAX: usize = 64 * 1024;
 /// What a body that is being stored may hold in memory on its way, in bytes.
-const UPLOAD_MEMORY: usize = 1 << 20;
+const UPLOAD_MEMORY: usize = (1 << 20) + digests::MEMORY;
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +65,7 @@ pub enum Refusal {
 pub struct Intake {
     shared: Arc<Shared>,
     source: Arc<Source>,
-    verification: Verification,
-    hash: sha2::Sha256,
+    digests: Digests,
     size: u64,
     body: Arriving,
     fields: Fields,
@@ -90,8 +90,7 @@ impl Intake {
             .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
         Ok(Self {
-            verification: source.verifier.begin(head, shared.clock.now())?,
-            hash: sha2::Sha256::new(),
+            digests: Digests::new(source.verifier.begin(head, shared.clock.now())?),
             size: 0,
             body: Arriving::Buffered(BytesMut::new()),
             fields: Fields::from_head(source, head),
@@ -114,13 +113,12 @@ impl Intake {
                 max: self.source.max_payload,
             });
         }
-        self.verification.update(&chunk);
-        self.hash.update(&chunk);
         match &mut self.body {
             Arriving::Buffered(buffer) if buffer.len() + chunk.len() <= BUFFERED_MAX => {
                 if !self.reservation.grow(chunk.len()) {
                     return Err(Refusal::Overloaded);
                 }
+                self.digests.update(&chunk);
                 buffer.extend_from_slice(&chunk);
                 return Ok(());
             }
@@ -137,6 +135,8 @@ impl Intake {
             Arriving::Stored(_) => {}
         }
         if let Arriving::Stored(upload) = &mut self.body {
+            let hashed = self.digests.feed(&chunk).await;
+            hashed.map_err(StoreError::from)?;
             self.fields.feed(&chunk).await;
             upload.write(chunk).await.map_err(StoreError::from)?;
         }
@@ -149,21 +149,22 @@ impl Intake {
         let Self {
             shared,
             source,
-            verification,
-            hash,
+            digests,
             size,
             body,
             fields,
             reservation,
         } = self;
-        if let Err(rejection) = verification.finish() {
-            if let Arriving::Stored(upload) = body {
-                upload.abort().await;
+        let sha256 = match digests.finish().await.map_err(StoreError::from)? {
+            Ok(sha256) => sha256,
+            Err(rejection) => {
+                if let Arriving::Stored(upload) = body {
+                    upload.abort().await;
+                }
+                counter!("cloakroom_webhooks_total", "source" => source.name.to_string(), "status" => "refused").increment(1);
+                return Err(rejection.into());
             }
-            counter!("cloakroom_webhooks_total", "source" => source.name.to_string(), "status" => "refused").increment(1);
-            return Err(rejection.into());
-        }
-        let sha256 = Sha256(hash.finalize().into());
+        };
         let (found, content_type, traceparent) = match &body {
             Arriving::Buffered(buffer) => fields.read_body(buffer),
             Arriving::Stored(_) => fields.read_fed().await,
@@ -185,7 +186,7 @@ impl Intake {
             match released {
                 Some(release) => shared.announce(release, 1),
                 None if receipt.status == Status::Accepted => {
-                    shared.resequence.ring(stream.clone())
+                    shared.resequence.ring(stream.clone());
                 }
                 None => {}
             }
