@@ -139,6 +139,16 @@ impl Server {
         }
     }
 
+    /// What became of it, for whoever was not answered: whether it still runs, and the last it said.
+    pub(crate) fn fate(&mut self) -> String {
+        let state = match self.child.try_wait() {
+            Ok(None) => "the server still runs".to_owned(),
+            Ok(Some(status)) => format!("the server ended ({status})"),
+            Err(error) => format!("nobody knows whether the server runs ({error})"),
+        };
+        format!("{state}; {}", tail(&self.scratch.path().join("server.log")))
+    }
+
     /// Asks one of its JSON pages.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let answer = get(self.address, path).await?;

@@ -139,6 +139,25 @@ pub fn resequence(
     }
 }
 
+/// The head behind an append at `position`, when that is the very number a dense stream waits for and there is nothing
+/// else to decide: then the append may release its event itself, in its own transaction, on condition that the head is
+/// still this one. `None` when the resequencer has to look.
+pub fn released_by_append(rule: &Rule, head: &Head, position: &Position) -> Option<Head> {
+    let (Rule::Dense { .. }, Base::Settled(base)) = (rule, head.base) else {
+        return None;
+    };
+    let released = head.position.as_ref().and_then(Position::number);
+    let next = released.map_or(Some(base), |number| {
+        number.checked_add(1).map(|n| n.max(base))
+    });
+    let is_next = !position.is_late() && position.number() == next;
+    // What waits behind a gap is only found by a look.
+    (is_next && next.is_some() && head.gap.is_none()).then(|| Head {
+        position: Some(position.clone()),
+        ..head.clone()
+    })
+}
+
 fn unchanged(head: &Head) -> Decision {
     Decision {
         head: head.clone(),

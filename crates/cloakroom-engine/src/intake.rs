@@ -4,25 +4,27 @@
 //! becomes a claim, the claim is durable before the ledger entry is written, and that is durable before the receipt.
 
 mod budget;
+mod digests;
 mod fields;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cloakroom_core::event::{Payload, Sha256};
+use cloakroom_core::event::Payload;
 use cloakroom_core::id::{EventId, Identity, KEY_MAX_BYTES, Key, StreamId};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
-use cloakroom_core::verify::{Rejection, RequestHead, Verification};
+use cloakroom_core::verify::{Rejection, RequestHead};
 use metrics::counter;
-use sha2::Digest as _;
 
 pub use budget::Budget;
 use budget::Reservation;
+use digests::Digests;
+pub(crate) use fields::Compiled;
 use fields::{Fields, Found};
 
-use crate::append::{Draft, Receipt, Status};
+use crate::append::{Appended, Draft, Receipt, Status};
 use crate::catalog::Source;
 use crate::ports::{ClaimHint, References as _, Upload};
 use crate::shared::{Shared, StoreError};
@@ -65,8 +67,7 @@ pub enum Refusal {
 pub struct Intake {
     shared: Arc<Shared>,
     source: Arc<Source>,
-    verification: Verification,
-    hash: sha2::Sha256,
+    digests: Digests,
     size: u64,
     body: Arriving,
     fields: Fields,
@@ -91,8 +92,7 @@ impl Intake {
             .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
         Ok(Self {
-            verification: source.verifier.begin(head, shared.clock.now())?,
-            hash: sha2::Sha256::new(),
+            digests: Digests::new(source.verifier.begin(head, shared.clock.now())?),
             size: 0,
             body: Arriving::Buffered(BytesMut::new()),
             fields: Fields::from_head(source, head),
@@ -115,18 +115,20 @@ impl Intake {
                 max: self.source.max_payload,
             });
         }
-        self.verification.update(&chunk);
-        self.hash.update(&chunk);
         match &mut self.body {
             Arriving::Buffered(buffer) if buffer.len() + chunk.len() <= BUFFERED_MAX => {
                 if !self.reservation.grow(chunk.len()) {
                     return Err(Refusal::Overloaded);
                 }
+                self.digests.update(&chunk);
                 buffer.extend_from_slice(&chunk);
                 return Ok(());
             }
             Arriving::Buffered(buffer) => {
-                if !self.reservation.grow(self.shared.claims.upload_memory()) {
+                if !self
+                    .reservation
+                    .grow(self.shared.claims.upload_memory() + digests::MEMORY)
+                {
                     return Err(Refusal::Overloaded);
                 }
                 let begun = std::mem::take(buffer).freeze();
@@ -138,6 +140,8 @@ impl Intake {
             Arriving::Stored(_) => {}
         }
         if let Arriving::Stored(upload) = &mut self.body {
+            let hashed = self.digests.feed(&chunk).await;
+            hashed.map_err(StoreError::from)?;
             self.fields.feed(&chunk).await;
             upload.write(chunk).await.map_err(StoreError::from)?;
         }
@@ -150,21 +154,22 @@ impl Intake {
         let Self {
             shared,
             source,
-            verification,
-            hash,
+            digests,
             size,
             body,
             fields,
             reservation,
         } = self;
-        if let Err(rejection) = verification.finish() {
-            if let Arriving::Stored(upload) = body {
-                upload.abort().await;
+        let sha256 = match digests.finish().await.map_err(StoreError::from)? {
+            Ok(sha256) => sha256,
+            Err(rejection) => {
+                if let Arriving::Stored(upload) = body {
+                    upload.abort().await;
+                }
+                counter!("cloakroom_webhooks_total", "source" => source.name.to_string(), "status" => "refused").increment(1);
+                return Err(rejection.into());
             }
-            counter!("cloakroom_webhooks_total", "source" => source.name.to_string(), "status" => "refused").increment(1);
-            return Err(rejection.into());
-        }
-        let sha256 = Sha256(hash.finalize().into());
+        };
         let (found, content_type, traceparent) = match &body {
             Arriving::Buffered(buffer) => fields.read_body(buffer),
             Arriving::Stored(_) => fields.read_fed().await,
@@ -179,12 +184,16 @@ impl Intake {
         // Accepted is what is here in full: an upload of an hour must not look as if it had waited for an hour already.
         let recorded = shared.clock.now();
         let draft = draft(&source, found, traceparent, payload, recorded);
-        let receipt = shared.keep(&source, draft, body).await?;
+        let Appended { receipt, released } = shared.keep(&source, draft, body).await?;
         drop(reservation);
         shared.report(&source, &receipt);
         if let (Some(stream), Some(position)) = (&receipt.stream, &receipt.position) {
-            if receipt.status == Status::Accepted {
-                shared.ring_resequence(stream.clone());
+            match released {
+                Some(release) => shared.announce(release, 1),
+                None if receipt.status == Status::Accepted => {
+                    shared.ring_resequence(stream.clone());
+                }
+                None => {}
             }
             if let Some(timeout) = source.ack_delivered {
                 let until = shared.clock.now().after(timeout);
@@ -243,7 +252,7 @@ impl Shared {
         source: &Source,
         mut draft: Draft,
         body: Arriving,
-    ) -> Result<Receipt, StoreError> {
+    ) -> Result<Appended, StoreError> {
         let hint = ClaimHint {
             source: source.name.clone(),
             identity: draft.identity.clone(),
@@ -267,16 +276,17 @@ impl Shared {
             Arriving::Stored(upload) => {
                 if let Some(receipt) = self.appender.find(source, &draft).await? {
                     upload.abort().await;
-                    return Ok(receipt);
+                    return Ok(receipt.into());
                 }
                 let claim = upload.commit(&hint).await?;
                 draft.payload.claim = Some(claim.clone());
-                let receipt = self.appender.append(source, &draft).await?;
-                if receipt.status == Status::Duplicate && !self.is_referenced(&hint, &claim).await?
+                let appended = self.appender.append(source, &draft).await?;
+                if appended.receipt.status == Status::Duplicate
+                    && !self.is_referenced(&hint, &claim).await?
                 {
                     self.claims.delete(&claim).await?;
                 }
-                Ok(receipt)
+                Ok(appended)
             }
         }
     }

@@ -136,7 +136,14 @@ impl Shared {
         match self.ledger.transact(writes).await {
             Ok(()) => {
                 self.ring_state(&changes);
-                self.announce(before, decision);
+                if advanced && let Some(up_to) = &decision.head.position {
+                    let release = Release {
+                        stream: stream.clone(),
+                        after: before.head.position.clone(),
+                        up_to: up_to.clone(),
+                    };
+                    self.announce(release, decision.released as u64);
+                }
                 Ok(true)
             }
             Err(TransactError::Conflict(_)) => Ok(false),
@@ -144,23 +151,14 @@ impl Shared {
         }
     }
 
-    fn announce(&self, before: &HeadRecord, decision: &Decision) {
-        let Some(up_to) = &decision.head.position else {
-            return;
-        };
-        if before.head.position.as_ref() == Some(up_to) {
-            return;
-        }
-        counter!("cloakroom_events_released_total").increment(decision.released as u64);
+    /// Tells whoever waits that a head has moved over this many events.
+    pub(crate) fn announce(&self, release: Release, events: u64) {
+        counter!("cloakroom_events_released_total").increment(events);
+        self.dispatch(&release.stream);
         if self.releases.receiver_count() > 0 {
             // A send fails only when the last receiver has just gone.
-            let _ = self.releases.send(Release {
-                stream: before.stream.clone(),
-                after: before.head.position.clone(),
-                up_to: up_to.clone(),
-            });
+            let _ = self.releases.send(release);
         }
-        self.dispatch(&before.stream);
     }
 }
 

@@ -25,6 +25,23 @@ const SOURCE: u8 = 11;
 const PART_END: [u8; 2] = [0, 1];
 const ZERO: [u8; 2] = [0, 0xff];
 
+/// The first byte of a record's encoded key.
+pub(crate) fn kind(key: &Key) -> u8 {
+    match key {
+        Key::Head(_) => HEAD,
+        Key::Event(..) => EVENT,
+        Key::Superseded(..) => SUPERSEDED,
+        Key::Note(..) => NOTE,
+        Key::Cursor(..) => CURSOR,
+        Key::Passed(..) => PASSED,
+        Key::DeadLetter(..) => DEAD_LETTER,
+        Key::Identity(..) => IDENTITY,
+        Key::Quarantined(..) => QUARANTINED,
+        Key::Subscription(_) => SUBSCRIPTION,
+        Key::Source(_) => SOURCE,
+    }
+}
+
 /// The encoded key of a record.
 pub(crate) fn encode(key: &Key) -> Vec<u8> {
     match key {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::clock;
 use crate::consumer::Consumer;
@@ -137,7 +137,7 @@ impl Run {
         let own = Usage::own()?;
         let start = clock::now();
         let load = match interval {
-            None => generator.closed(batch).await?,
+            None => generator.closed(batch).await,
             Some(interval) => {
                 let schedule = Schedule {
                     start: start + LEAD,
@@ -146,9 +146,10 @@ impl Run {
                 if let Some(consumer) = &self.consumer {
                     consumer.follow(schedule, self.sent);
                 }
-                generator.open(batch, schedule).await?
+                generator.open(batch, schedule).await
             }
         };
+        let load = load.with_context(|| self.server.fate())?;
         drop(generator);
         self.sent += batch.len() as u64;
         let mut delivered_in = None;

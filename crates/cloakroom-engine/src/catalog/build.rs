@@ -12,7 +12,7 @@ use cloakroom_core::text::Mistake;
 use cloakroom_core::verify::{Scheme, SchemeError, SchemeName, Verifier};
 
 use super::rotation::ResolveAll;
-use super::{Catalog, Exhausted, Interest, Route, STATE_SOURCE, Source, Subscription};
+use super::{Catalog, Exhausted, InBody, Interest, Route, STATE_SOURCE, Source, Subscription};
 use crate::ports::Sink;
 
 /// Reads the secret that a reference leads to. The error says why it cannot, as a lower-case fragment.
@@ -186,6 +186,7 @@ fn source(
             Ack::Stored => None,
             Ack::Delivered { timeout } => Some(timeout.get()),
         },
+        in_body: InBody::default(),
     }
 }
 

@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use build::{BuildError, Resolve};
@@ -19,6 +19,7 @@ use cloakroom_core::retry::RetryPolicy;
 use cloakroom_core::select::Selector;
 pub use rotation::{ResolveAll, Rotating};
 
+use crate::intake::Compiled;
 use crate::ports::Sink;
 
 /// Every source and subscription there is.
@@ -59,6 +60,18 @@ pub struct Source {
     pub max_payload: u64,
     /// How long a sender may wait for consumers to have the event; `None` answers once it is stored.
     pub ack_delivered: Option<Duration>,
+    /// What its selectors look for in bodies.
+    pub in_body: InBody,
+}
+
+/// The pointers of a source's selectors, compiled with the first webhook.
+#[derive(Debug, Default)]
+pub struct InBody(OnceLock<Arc<Compiled>>);
+
+impl InBody {
+    pub(crate) fn compiled(&self, compile: impl FnOnce() -> Compiled) -> &Arc<Compiled> {
+        self.0.get_or_init(|| Arc::new(compile()))
+    }
 }
 
 impl Source {

@@ -1,6 +1,7 @@
 //! What a webhook says of itself: identity, key, position, type, time.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cloakroom_core::select::{JsonPointer, Pointers, Scalar, Selector};
@@ -22,15 +23,54 @@ pub(super) struct Found {
     pub(super) time: Option<String>,
 }
 
-/// One selector's purpose, and its value as far as the request's head tells.
+/// A selector's purpose.
+type Slot = fn(&mut Found) -> &mut Option<String>;
+
+/// One selector's purpose, and its value where the request's head tells it.
 struct Field {
-    slot: fn(&mut Found) -> &mut Option<String>,
-    value: Result<Option<String>, JsonPointer>,
+    slot: Slot,
+    value: Value,
+}
+
+enum Value {
+    Known(Option<String>),
+    InBody,
+}
+
+/// What the selectors of a source look for in a body, in their order.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pointers: Vec<JsonPointer>,
+    json: Pointers,
+}
+
+impl Compiled {
+    fn of(source: &Source) -> Self {
+        let pointers: Vec<_> = selectors(source)
+            .filter_map(|(_, selector)| selector.pointer().cloned())
+            .collect();
+        Self {
+            json: Pointers::new(pointers.iter().cloned()),
+            pointers,
+        }
+    }
+}
+
+/// Every selector of a source. Of several for one field the first that finds something wins.
+fn selectors(source: &Source) -> impl Iterator<Item = (Slot, &Selector)> {
+    let slot = |slot: Slot| move |selector| (slot, selector);
+    let ids = source.id.iter().map(slot(|f| &mut f.id));
+    let key = std::iter::once(&source.key).map(slot(|f| &mut f.key));
+    let at = source.at.iter().map(slot(|f| &mut f.at));
+    let event_type = source.event_type.iter().map(slot(|f| &mut f.event_type));
+    let time = source.time.iter().map(slot(|f| &mut f.time));
+    ids.chain(key).chain(at).chain(event_type).chain(time)
 }
 
 /// Collects the fields of one webhook.
 pub(super) struct Fields {
     wanted: Vec<Field>,
+    in_body: Arc<Compiled>,
     content_type: String,
     traceparent: Option<String>,
     extraction: Option<Extraction>,
@@ -46,37 +86,15 @@ impl Fields {
     /// Reads what is in the head, and remembers what to look for in the body.
     pub(super) fn from_head(source: &Source, head: &RequestHead<'_>) -> Self {
         let query = head.url.split_once('?').map_or("", |(_, query)| query);
-        let field = |slot, selector: &Selector| Field {
+        let wanted = selectors(source).map(|(slot, selector)| Field {
             slot,
             value: in_head(selector, head.headers, query),
-        };
-        let mut wanted: Vec<Field> = source
-            .id
-            .iter()
-            .map(|selector| field(|f| &mut f.id, selector))
-            .collect();
-        wanted.push(field(|f| &mut f.key, &source.key));
-        wanted.extend(
-            source
-                .at
-                .iter()
-                .map(|selector| field(|f| &mut f.at, selector)),
-        );
-        wanted.extend(
-            source
-                .event_type
-                .iter()
-                .map(|selector| field(|f| &mut f.event_type, selector)),
-        );
-        wanted.extend(
-            source
-                .time
-                .iter()
-                .map(|selector| field(|f| &mut f.time, selector)),
-        );
+        });
         let header = |name| text(head.headers.get(name));
+        let in_body = source.in_body.compiled(|| Compiled::of(source));
         Self {
-            wanted,
+            wanted: wanted.collect(),
+            in_body: Arc::clone(in_body),
             content_type: header("content-type")
                 .unwrap_or_else(|| "application/octet-stream".to_owned()),
             traceparent: header("traceparent"),
@@ -86,15 +104,13 @@ impl Fields {
 
     /// Everything, from a body that is in memory.
     pub(super) fn read_body(self, body: &[u8]) -> (Found, String, Option<String>) {
-        let pointers = self.pointers();
+        let Compiled { pointers, json } = self.in_body.as_ref();
         let scalars = if pointers.is_empty() {
             Vec::new()
         } else if is_form(&self.content_type) {
-            from_form(&pointers, body)
+            from_form(pointers, body)
         } else {
-            Pointers::new(pointers)
-                .extract_slice(body)
-                .unwrap_or_default()
+            json.extract_slice(body).unwrap_or_default()
         };
         self.finish(scalars)
     }
@@ -102,7 +118,7 @@ impl Fields {
     /// Takes the next bytes of a body that is not held in memory.
     pub(super) async fn feed(&mut self, chunk: &Bytes) {
         if self.extraction.is_none() {
-            self.extraction = Some(Extraction::start(self.pointers()));
+            self.extraction = Some(Extraction::start(Arc::clone(&self.in_body)));
         }
         if let Some(extraction) = &mut self.extraction
             && let Some(chunks) = &extraction.chunks
@@ -122,23 +138,15 @@ impl Fields {
         self.finish(scalars)
     }
 
-    fn pointers(&self) -> Vec<JsonPointer> {
-        self.wanted
-            .iter()
-            .filter_map(|field| field.value.as_ref().err().cloned())
-            .collect()
-    }
-
     fn finish(self, scalars: Vec<Option<Scalar>>) -> (Found, String, Option<String>) {
         let mut found = Found::default();
         let mut scalars = scalars.into_iter();
         for field in self.wanted {
             let value = match field.value {
-                Ok(value) => value,
-                Err(_) => scalars.next().flatten().and_then(scalar_text),
+                Value::Known(value) => value,
+                Value::InBody => scalars.next().flatten().and_then(scalar_text),
             };
             let slot = (field.slot)(&mut found);
-            // Of several selectors for one field the first that finds something wins.
             if slot.is_none() {
                 *slot = value.filter(|value| !value.is_empty());
             }
@@ -148,11 +156,11 @@ impl Fields {
 }
 
 impl Extraction {
-    fn start(pointers: Vec<JsonPointer>) -> Self {
+    fn start(wanted: Arc<Compiled>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let (done, found) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let scalars = Pointers::new(pointers).extract_prefix(Chunks {
+            let scalars = wanted.json.extract_prefix(Chunks {
                 receiver,
                 current: Bytes::new(),
             });
@@ -191,22 +199,21 @@ impl Read for Chunks {
     }
 }
 
-fn in_head(
-    selector: &Selector,
-    headers: &dyn Headers,
-    query: &str,
-) -> Result<Option<String>, JsonPointer> {
-    match selector {
-        Selector::Body(pointer) => Err(pointer.clone()),
-        Selector::Header(name) => Ok(text(headers.get(&name.to_ascii_lowercase()))),
-        Selector::Const(text) => Ok(Some(text.clone())),
+fn in_head(selector: &Selector, headers: &dyn Headers, query: &str) -> Value {
+    Value::Known(match selector {
+        Selector::Body(_) => return Value::InBody,
+        Selector::Header(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            text(headers.get(&name.to_ascii_lowercase()))
+        }
+        Selector::Header(name) => text(headers.get(name)),
+        Selector::Const(text) => Some(text.clone()),
         Selector::Query(name) => {
             let mut parameters = form_urlencoded::parse(query.as_bytes());
-            Ok(parameters
+            parameters
                 .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned()))
+                .map(|(_, value)| value.into_owned())
         }
-    }
+    })
 }
 
 /// A form's fields, by their names as one-step pointers (`body:/CallSid`).

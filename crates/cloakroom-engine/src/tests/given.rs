@@ -10,7 +10,7 @@ use cloakroom_core::verify::{Scheme, SchemeName, Verifier};
 
 use super::faults::Life;
 use super::sink::{Connection, Script};
-use crate::catalog::{Exhausted, Interest, Route, Source, Subscription};
+use crate::catalog::{Exhausted, InBody, Interest, Route, Source, Subscription};
 
 /// What a source is made from, again at every start.
 #[derive(Clone)]
@@ -113,6 +113,7 @@ impl SourceSpec {
             at,
             max_payload: 1 << 20,
             ack_delivered: self.ack_delivered,
+            in_body: InBody::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `sim`, `faults`, `sink`, `given`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
 //! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
+//! | `releasing` | taking in and releasing in one transaction |
 //! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
 //! | `stepping`, `calling` | one step at a time; what that costs; nothing but steps, by chance |
@@ -19,6 +20,7 @@ mod operating;
 mod ordering;
 mod placing;
 mod pulling;
+mod releasing;
 mod restarting;
 mod retaining;
 mod sim;

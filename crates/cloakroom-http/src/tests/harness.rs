@@ -16,7 +16,9 @@ use cloakroom_core::retry::RetryPolicy;
 use cloakroom_core::secret::Secret;
 use cloakroom_core::select::Selector;
 use cloakroom_core::verify::{Scheme, Verifier};
-use cloakroom_engine::catalog::{Catalog, Exhausted, Interest, Route, Source, Subscription};
+use cloakroom_engine::catalog::{
+    Catalog, Exhausted, InBody, Interest, Route, Source, Subscription,
+};
 use cloakroom_engine::intake::Budget;
 use cloakroom_engine::memory::{MemoryClaims, MemoryLedger};
 use cloakroom_engine::ports::{
@@ -216,6 +218,7 @@ pub(crate) fn source(name: &str) -> Source {
         at: None,
         max_payload: 1 << 20,
         ack_delivered: None,
+        in_body: InBody::default(),
     }
 }
 

@@ -1,26 +1,31 @@
 //! Transactions that are committed together: each is checked against the database and those before it in the group, and
 //! carried out at once if all its conditions hold. One that is refused writes nothing, so none ever has to be undone alone.
 //!
-//! Heads are changed in memory first and written once, at the end: many appends to one stream may share a group.
+//! Heads are changed in memory first and written once, at the end: many appends to one stream may share a group. What is
+//! kept in memory of a stream or a cursor is hidden from readers until its change is durable.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use cloakroom_core::id::{StreamId, SubscriptionName};
+use cloakroom_core::position::Position;
 use cloakroom_engine::ports::{Conflict, LedgerError, TransactError};
 use cloakroom_engine::record::{HeadRecord, Record};
 use rusqlite::Connection;
 
-use super::read::{corrupt, decode};
-use super::request::{Action, Prepared, Target};
-use super::streams::{Known, Streams};
+use super::read::{Store, corrupt, decode};
+use super::recent::{Added, KnownCursor, Tail};
+use super::request::{Action, Fresh, Kept, Prepared, Target};
+use super::streams::Known;
 use super::tables::{self, Slot, Wanted};
 use crate::value::{self, Header};
 
 pub(super) struct Group<'a> {
     db: &'a Connection,
-    streams: &'a Streams,
+    store: &'a Store,
     touched: HashMap<StreamId, Touched>,
+    /// What was written of cursors, by subscriber and stream; `None` for those that were removed.
+    cursors: HashMap<(i64, i64), Option<KnownCursor>>,
     new_subscribers: HashMap<SubscriptionName, i64>,
 }
 
@@ -34,6 +39,9 @@ struct Touched {
     stored_wanted: Wanted,
     /// The head to write at the end.
     change: Change,
+    /// The end of the stream as it was; taken from readers before the first event is added.
+    tail: Option<Tail>,
+    added: Vec<Added>,
 }
 
 enum Change {
@@ -65,31 +73,20 @@ impl From<LedgerError> for Halt {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(db: &'a Connection, streams: &'a Streams) -> Self {
+    pub(super) fn new(db: &'a Connection, store: &'a Store) -> Self {
         Self {
             db,
-            streams,
+            store,
             touched: HashMap::new(),
+            cursors: HashMap::new(),
             new_subscribers: HashMap::new(),
         }
     }
 
     /// Checks and carries out one transaction.
     pub(super) fn transact(&mut self, writes: Vec<Prepared>) -> Result<(), Halt> {
-        if let [
-            Prepared {
-                target: Target::Event(stream, position),
-                action: Action::Create(fresh),
-            },
-        ] = &writes[..]
-        {
-            // The most frequent one: its only condition is checked by writing it.
-            let id = self.row_of(stream)?;
-            return if tables::insert(self.db, Slot::Event(id, position), &fresh.bytes)? {
-                Ok(())
-            } else {
-                self.conflict(0, &writes[0].target)
-            };
+        if self.is_append(&writes)? {
+            return self.append(writes);
         }
         let mut seen = Vec::with_capacity(writes.len());
         for (number, write) in writes.iter().enumerate() {
@@ -105,6 +102,79 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// Whether these create an event and otherwise only look at and change heads, on conditions that hold: the most
+    /// frequent transaction. The condition that is left, on the event, is checked by writing it.
+    fn is_append(&mut self, writes: &[Prepared]) -> Result<bool, Halt> {
+        let [event, heads @ ..] = writes else {
+            return Ok(false);
+        };
+        if !matches!(event.target, Target::Event(..)) || !matches!(event.action, Action::Create(_))
+        {
+            return Ok(false);
+        }
+        for write in heads {
+            if !matches!(write.target, Target::Head(_)) {
+                return Ok(false);
+            }
+            let seen = self.look(&write.target)?;
+            if !self.holds(write, seen) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn append(&mut self, writes: Vec<Prepared>) -> Result<(), Halt> {
+        for (number, write) in writes.into_iter().enumerate() {
+            let Prepared { target, action } = write;
+            match (&target, action) {
+                (Target::Event(stream, position), Action::Create(fresh)) => {
+                    if !self.add_event(stream, position, fresh)? {
+                        return self.conflict(number, &target);
+                    }
+                }
+                (Target::Head(stream), action) => self.touch(stream)?.change(action),
+                _ => unreachable!("an append holds nothing else"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates an event. `false` when its place is taken: then nothing is written.
+    fn add_event(
+        &mut self,
+        stream: &StreamId,
+        position: &Position,
+        fresh: Fresh,
+    ) -> Result<bool, Halt> {
+        let id = self.row_with_tail(stream)?;
+        if !tables::insert(self.db, Slot::Event(id, position), &fresh.bytes)? {
+            return Ok(false);
+        }
+        if let Kept::Event(event) = fresh.kept {
+            let stored_len = fresh.bytes.len();
+            self.touch(stream)?.added.push(Added { event, stored_len });
+        }
+        Ok(true)
+    }
+
+    /// The number of a stream that is about to get an event. What is known of its end is hidden from readers from here on.
+    fn row_with_tail(&mut self, stream: &StreamId) -> Result<i64, Halt> {
+        let (db, recent) = (self.db, &self.store.recent);
+        let touched = self.touch(stream)?;
+        let Some(id) = touched.id else {
+            touched.tail = Some(Tail::default());
+            return Ok(*touched.id.insert(tables::add_stream(db, stream, None)?));
+        };
+        if touched.tail.is_none() {
+            touched.tail = match recent.take_tail(id) {
+                Some(tail) => Some(tail),
+                None => known_tail(tables::last_position(db, id)?.as_deref()),
+            };
+        }
+        Ok(id)
+    }
+
     fn conflict(&mut self, write: usize, target: &Target) -> Result<(), Halt> {
         let stored = self.stored(target)?;
         Err(Halt::Refused(TransactError::Conflict(Box::new(Conflict {
@@ -115,7 +185,7 @@ impl<'a> Group<'a> {
 
     fn touch(&mut self, stream: &StreamId) -> Result<&mut Touched, Halt> {
         if !self.touched.contains_key(stream) {
-            let touched = match self.streams.get(stream) {
+            let touched = match self.store.streams.get(stream) {
                 Some(known) => Touched::stored(Some(known.id), known.head, known.wanted),
                 None => match tables::stream(self.db, stream)? {
                     Some((id, Some(head))) => {
@@ -144,7 +214,7 @@ impl<'a> Group<'a> {
 
     fn subscriber(&self, name: &SubscriptionName) -> Result<Option<i64>, Halt> {
         let known = self.new_subscribers.get(name).copied();
-        match known.or_else(|| self.streams.subscriber(name)) {
+        match known.or_else(|| self.store.streams.subscriber(name)) {
             Some(id) => Ok(Some(id)),
             None => Ok(tables::subscriber(self.db, name)?),
         }
@@ -178,6 +248,13 @@ impl<'a> Group<'a> {
         let Some(slot) = self.slot(target)? else {
             return Ok(None);
         };
+        if let Slot::Cursor { subscriber, stream } = slot {
+            let written = self.cursors.get(&(subscriber, stream)).cloned();
+            let known = || self.store.recent.cursor(subscriber, stream).map(Some);
+            if let Some(cursor) = written.or_else(known) {
+                return Ok(cursor.map(|(header, _)| header));
+            }
+        }
         let header = tables::value(self.db, slot, value::header)?.transpose();
         Ok(header.map_err(|error| LedgerError::Corrupt(error.to_string()))?)
     }
@@ -227,6 +304,11 @@ impl<'a> Group<'a> {
             // Both are only ever aimed at heads.
             Action::Admit(_) | Action::BaseAllows(_) => return Ok(()),
         };
+        if let Target::Event(stream, position) = &target
+            && is_new
+        {
+            return self.add_event(stream, position, fresh).map(drop);
+        }
         if is_new {
             self.make_room(&target)?;
         }
@@ -236,13 +318,31 @@ impl<'a> Group<'a> {
         } else {
             tables::update(self.db, slot, &fresh.bytes)?;
         }
-        self.notice(slot, seen, fresh.attention)
+        self.notice(slot, seen, fresh.attention)?;
+        let header = fresh.header();
+        match (slot, fresh.kept) {
+            (Slot::Event(..), _) => {
+                if let Target::Event(stream, _) = &target {
+                    self.forget_tail(stream)?;
+                }
+            }
+            (Slot::Cursor { subscriber, stream }, Kept::Cursor(cursor)) => {
+                let place = (subscriber, stream);
+                self.cursors.insert(place, Some((header, cursor)));
+            }
+            (Slot::Record(key), _) => {
+                if let Some(kind) = key.first() {
+                    self.store.recent.note_kind(*kind);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Gives numbers to what the slot of a new record is made of.
     fn make_room(&mut self, target: &Target) -> Result<(), Halt> {
         match target {
-            Target::Event(stream, _) => self.row_of(stream).map(drop),
             Target::Cursor(name, stream) => {
                 if self.subscriber(name)?.is_none() {
                     let id = tables::add_subscriber(self.db, name)?;
@@ -250,7 +350,7 @@ impl<'a> Group<'a> {
                 }
                 self.row_of(stream).map(drop)
             }
-            Target::Head(_) | Target::Record(_) => Ok(()),
+            Target::Head(_) | Target::Event(..) | Target::Record(_) => Ok(()),
         }
     }
 
@@ -259,7 +359,25 @@ impl<'a> Group<'a> {
             return Ok(());
         };
         tables::delete(self.db, slot)?;
-        self.notice(slot, seen, None)
+        self.notice(slot, seen, None)?;
+        match (slot, target) {
+            (Slot::Cursor { subscriber, stream }, _) => {
+                self.cursors.insert((subscriber, stream), None);
+            }
+            (_, Target::Event(stream, _)) => self.forget_tail(stream)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An event of the stream was changed or removed.
+    fn forget_tail(&mut self, stream: &StreamId) -> Result<(), Halt> {
+        let recent = &self.store.recent;
+        let touched = self.touch(stream)?;
+        touched.id.and_then(|id| recent.take_tail(id));
+        touched.tail = None;
+        touched.added.clear();
+        Ok(())
     }
 
     fn notice(&self, slot: Slot<'_>, before: Option<Header>, after: Wanted) -> Result<(), Halt> {
@@ -270,8 +388,11 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Writes the heads, and hides those that are about to change from readers: for the last step before the commit.
+    /// Writes the heads, and hides whatever is about to change from readers: for the last step before the commit.
     pub(super) fn write_heads(&mut self) -> rusqlite::Result<()> {
+        for place in self.cursors.keys() {
+            self.store.recent.take_out_cursor(*place);
+        }
         for (stream, touched) in &mut self.touched {
             let counted;
             let head = match (&touched.change, &touched.head) {
@@ -296,23 +417,44 @@ impl<'a> Group<'a> {
                     .insert(tables::add_stream(self.db, stream, head)?),
             };
             tables::set_attention(self.db, id, 0, touched.stored_wanted, touched.wanted)?;
-            self.streams.take_out(stream);
+            self.store.streams.take_out(stream);
         }
         Ok(())
     }
 
     /// Shows readers what is durable now.
-    pub(super) fn publish(self) {
+    pub(super) fn publish(mut self) {
+        let Store {
+            streams, recent, ..
+        } = self.store;
         for (name, id) in self.new_subscribers {
-            self.streams.put_in_subscriber(name, id);
+            streams.put_in_subscriber(name, id);
+        }
+        recent.put_tails(self.touched.values_mut().filter_map(|touched| {
+            let tail = touched.tail.take()?;
+            Some((touched.id?, tail, std::mem::take(&mut touched.added)))
+        }));
+        for (place, cursor) in self.cursors {
+            if let Some(cursor) = cursor {
+                recent.put_in_cursor(place, cursor);
+            }
         }
         for (stream, touched) in self.touched {
             if let Some(id) = touched.id {
                 let Touched { head, wanted, .. } = touched;
-                self.streams.put_in(stream, Known { id, head, wanted });
+                streams.put_in(stream, Known { id, head, wanted });
             }
         }
     }
+}
+
+/// The end of a stream behind the last position that is stored, if that can be read.
+fn known_tail(last: Option<&[u8]>) -> Option<Tail> {
+    let Some(last) = last else {
+        return Some(Tail::default());
+    };
+    let last = Position::parse(std::str::from_utf8(last).ok()?)?;
+    Some(Tail::behind(Some(last)))
 }
 
 impl Touched {
@@ -323,13 +465,18 @@ impl Touched {
             wanted,
             stored_wanted: wanted,
             change: Change::None,
+            tail: None,
+            added: Vec::new(),
         }
     }
 
     fn change(&mut self, action: Action) {
         match action {
             Action::Create(fresh) | Action::Replace { fresh, .. } => {
-                self.head = fresh.head;
+                self.head = match fresh.kept {
+                    Kept::Head(head) => Some(head),
+                    _ => None,
+                };
                 self.wanted = fresh.attention;
                 self.change = Change::Written(fresh.bytes);
             }

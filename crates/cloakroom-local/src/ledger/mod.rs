@@ -5,6 +5,7 @@
 //! | `schema` | the file's tables, settings and version |
 //! | `tables` | the statements |
 //! | `streams` | what is kept in memory of streams and their heads |
+//! | `recent` | events and cursors that were written lately, in memory |
 //! | `read`, `list` | reads and pages, beside the writer |
 //! | `request`, `group`, `writer` | transactions: prepared, checked and carried out, committed and answered |
 //! | `examine` | what the doctor reads |
@@ -13,6 +14,7 @@ mod examine;
 mod group;
 mod list;
 mod read;
+mod recent;
 mod request;
 mod schema;
 mod streams;
@@ -104,6 +106,9 @@ impl Ledger for LocalLedger {
         up_to: Option<&Position>,
         limit: usize,
     ) -> Result<Vec<Event>, LedgerError> {
+        if let Some(events) = self.store.recent_events(stream, after, up_to, limit) {
+            return Ok(events);
+        }
         if limit <= INLINE_EVENTS_MAX {
             return self.store.events(stream, after, up_to, limit);
         }

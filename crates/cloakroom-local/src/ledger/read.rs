@@ -13,6 +13,7 @@ use cloakroom_engine::ports::LedgerError;
 use cloakroom_engine::record::{Key, Record};
 use rusqlite::Connection;
 
+use super::recent::Recent;
 use super::schema::{self, failed};
 use super::streams::Streams;
 use super::tables::{self, Slot};
@@ -29,6 +30,7 @@ pub(super) struct Store {
     folder: PathBuf,
     idle: Mutex<Vec<Connection>>,
     pub(super) streams: Streams,
+    pub(super) recent: Recent,
 }
 
 impl Store {
@@ -37,6 +39,7 @@ impl Store {
             folder,
             idle: Mutex::default(),
             streams: Streams::new(),
+            recent: Recent::new(),
         }
     }
 
@@ -74,22 +77,51 @@ impl Store {
                     head.map(|bytes| decode(&bytes)).transpose()
                 }),
             },
-            Key::Event(stream, position) => self.with(|db| match self.number(db, stream)? {
-                Some(number) => in_slot(db, Slot::Event(number, position)),
-                None => Ok(None),
-            }),
-            Key::Cursor(name, stream) => self.with(|db| {
-                let subscriber = self.subscriber(db, name)?;
-                let Some((subscriber, stream)) = subscriber.zip(self.number(db, stream)?) else {
-                    return Ok(None);
-                };
-                in_slot(db, Slot::Cursor { subscriber, stream })
-            }),
+            Key::Event(stream, position) => {
+                let known = self.streams.get(stream);
+                if let Some(event) = known.and_then(|known| self.recent.event(known.id, position)) {
+                    return Ok(event.map(|event| Record::Event((*event).clone())));
+                }
+                self.with(|db| match self.number(db, stream)? {
+                    Some(number) => in_slot(db, Slot::Event(number, position)),
+                    None => Ok(None),
+                })
+            }
+            Key::Cursor(name, stream) => {
+                let known = self.streams.subscriber(name).zip(self.streams.get(stream));
+                if let Some((_, cursor)) =
+                    known.and_then(|(subscriber, known)| self.recent.cursor(subscriber, known.id))
+                {
+                    return Ok(Some(Record::Cursor((*cursor).clone())));
+                }
+                self.with(|db| {
+                    let subscriber = self.subscriber(db, name)?;
+                    let Some((subscriber, stream)) = subscriber.zip(self.number(db, stream)?)
+                    else {
+                        return Ok(None);
+                    };
+                    in_slot(db, Slot::Cursor { subscriber, stream })
+                })
+            }
+            key if !self.recent.may_hold(key::kind(key)) => Ok(None),
             key => {
                 let key = key::encode(key);
                 self.with(|db| in_slot(db, Slot::Record(&key)))
             }
         }
+    }
+
+    /// The events of a range, if all of it is in memory.
+    pub(super) fn recent_events(
+        &self,
+        stream: &StreamId,
+        after: Option<&Position>,
+        up_to: Option<&Position>,
+        limit: usize,
+    ) -> Option<Vec<Event>> {
+        let known = self.streams.get(stream)?;
+        let events = self.recent.events(known.id, after, up_to, limit)?;
+        Some(events.iter().map(|event| (**event).clone()).collect())
     }
 
     pub(super) fn events(
@@ -113,6 +145,10 @@ impl Store {
     }
 
     pub(super) fn last_event(&self, stream: &StreamId) -> Result<Option<Event>, LedgerError> {
+        let known = self.streams.get(stream);
+        if let Some(last) = known.and_then(|known| self.recent.last_event(known.id)) {
+            return Ok(last.map(|event| (*event).clone()));
+        }
         self.with(|db| {
             let Some(number) = self.number(db, stream)? else {
                 return Ok(None);

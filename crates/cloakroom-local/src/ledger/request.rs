@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use cloakroom_core::event::Event;
 use cloakroom_core::id::{StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_engine::ports::{TransactError, Write};
-use cloakroom_engine::record::{HeadRecord, Key, Record};
+use cloakroom_engine::record::{Cursor, HeadRecord, Key, Record};
 use tokio::sync::oneshot;
 
 use super::tables::Wanted;
+use crate::value::Header;
 use crate::{key, value};
 
 pub(super) type Answer = oneshot::Sender<Result<(), TransactError>>;
@@ -43,8 +45,15 @@ pub(super) enum Action {
 pub(super) struct Fresh {
     pub(super) bytes: Vec<u8>,
     pub(super) attention: Wanted,
-    /// Set for heads, which are kept in memory.
-    pub(super) head: Option<Arc<HeadRecord>>,
+    pub(super) kept: Kept,
+}
+
+/// The record itself, of the kinds that are kept in memory.
+pub(super) enum Kept {
+    No,
+    Head(Arc<HeadRecord>),
+    Event(Arc<Event>),
+    Cursor(Arc<Cursor>),
 }
 
 impl Prepared {
@@ -70,13 +79,27 @@ impl Prepared {
 }
 
 impl Fresh {
+    /// What the header of the stored form says.
+    pub(super) fn header(&self) -> Header {
+        Header {
+            attention: self.attention,
+            revision: match &self.kept {
+                Kept::Head(head) => head.revision,
+                Kept::Cursor(cursor) => cursor.revision,
+                Kept::Event(_) | Kept::No => 0,
+            },
+        }
+    }
+
     fn new(record: Record) -> Self {
         Self {
             bytes: value::encode(&record),
             attention: record.attention(),
-            head: match record {
-                Record::Head(head) => Some(Arc::new(head)),
-                _ => None,
+            kept: match record {
+                Record::Head(head) => Kept::Head(Arc::new(head)),
+                Record::Event(event) => Kept::Event(Arc::new(event)),
+                Record::Cursor(cursor) => Kept::Cursor(Arc::new(cursor)),
+                _ => Kept::No,
             },
         }
     }

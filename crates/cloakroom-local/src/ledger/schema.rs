@@ -26,8 +26,12 @@ const PAGE_BYTES: i32 = 4096;
 /// What the writer keeps of the file in memory. Larger showed no gain, even with a million streams.
 const WRITER_CACHE_KIB: i32 = 32 * 1024;
 
-/// What each reader keeps. Every commit of the writer empties it, so there is no use in more.
-const READER_CACHE_KIB: i32 = 2 * 1024;
+/// What each reader beside the writer keeps. Every commit of the writer empties it, which takes time for each page there is
+/// room for: SQLite walks through a table that has grown with the most that was ever in it.
+const READER_CACHE_KIB: i32 = 512;
+
+/// What a reader of a ledger that nobody writes keeps.
+const UNUSED_CACHE_KIB: i32 = 8 * 1024;
 
 /// The log is cut back to this after it had to grow, as under a reader that took long.
 const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
@@ -82,7 +86,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, LedgerError> {
 pub(super) fn open_reader(folder: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(folder.join(FILE), flags).map_err(|e| failed(&e))?;
-    set_up_reader(&db).map_err(|e| failed(&e))?;
+    set_up_reader(&db, READER_CACHE_KIB).map_err(|e| failed(&e))?;
     Ok(db)
 }
 
@@ -107,7 +111,7 @@ pub(super) fn open_unused(folder: &Path) -> Result<(Connection, Option<PathBuf>)
     if !identify(&db)? {
         return Err(foreign());
     }
-    set_up_reader(&db).map_err(|e| failed(&e))?;
+    set_up_reader(&db, UNUSED_CACHE_KIB).map_err(|e| failed(&e))?;
     Ok((db, leftover))
 }
 
@@ -126,8 +130,8 @@ fn set_up_writer(db: &Connection, has_tables: bool) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn set_up_reader(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+fn set_up_reader(db: &Connection, cache_kib: i32) -> rusqlite::Result<()> {
+    db.pragma_update(None, "cache_size", -cache_kib)?;
     set_up_statements(db)
 }
 

@@ -51,6 +51,28 @@ pub(super) fn set_head(db: &Connection, stream: i64, head: Option<&[u8]>) -> Res
     change(db, sql, (stream, head)).map(drop)
 }
 
+/// The position of a stream's last event.
+pub(super) fn last_position(db: &Connection, stream: i64) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT position FROM event WHERE stream = ?1 ORDER BY position DESC LIMIT 1";
+    one(db, sql, [stream], |row| row.get(0))
+}
+
+/// The first bytes that the keys of records have, each once.
+pub(super) fn kinds(db: &Connection) -> Result<Vec<u8>> {
+    let sql = "SELECT key FROM record WHERE key >= ?1 ORDER BY key LIMIT 1";
+    let mut kinds = Vec::new();
+    let mut from = Some(0);
+    while let Some(least) = from
+        && let Some(Some(kind)) = one(db, sql, [[least].as_slice()], |row| {
+            blob(row, |key| key.first().copied())
+        })?
+    {
+        kinds.push(kind);
+        from = kind.checked_add(1);
+    }
+    Ok(kinds)
+}
+
 pub(super) fn subscriber(db: &Connection, name: &SubscriptionName) -> Result<Option<i64>> {
     let sql = "SELECT id FROM subscriber WHERE name = ?1";
     one(db, sql, [name.as_str().as_bytes()], |row| row.get(0))

@@ -20,6 +20,7 @@ use super::group::{Group, Halt};
 use super::read::Store;
 use super::request::{Action, Answer, Prepared, Request};
 use super::schema::{self, failed};
+use super::tables;
 use crate::data_dir::Options;
 use crate::disk;
 
@@ -42,6 +43,9 @@ impl Writer {
         options: &Options,
     ) -> Result<Self, LedgerError> {
         let mut db = schema::open_writer(folder)?;
+        for kind in tables::kinds(&db).map_err(|error| failed(&error))? {
+            store.recent.note_kind(kind);
+        }
         let log_pages = Arc::new(AtomicI32::new(0));
         let noted = Arc::clone(&log_pages);
         // In place of the checkpoint that a commit would run by itself: ours runs when the callers have their answers.
@@ -167,7 +171,7 @@ impl Committer {
         answers: &mut Answers,
     ) -> rusqlite::Result<()> {
         let is_full = self.is_full();
-        let mut group = Group::new(&self.db, &self.store.streams);
+        let mut group = Group::new(&self.db, &self.store);
         let mut next = Some(first);
         while let Some(Request { writes, answer }) = next.take() {
             answers.push((answer, Ok(())));
@@ -198,6 +202,10 @@ impl Committer {
             gate.pass();
         }
         self.step("COMMIT")?;
+        #[cfg(test)]
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
         group.publish();
         Ok(())
     }

@@ -1,7 +1,7 @@
 use super::check::*;
 use crate::head::{Base, Head};
 use crate::position::Position;
-use crate::resequence::{Candidate, resequence};
+use crate::resequence::{Candidate, released_by_append, resequence};
 use crate::time::Timestamp;
 
 #[test]
@@ -314,4 +314,61 @@ fn a_floor_changes_nothing_about_what_leaves() {
     };
     let decision = check(&skipping(), &with_floor, "5@10", 10, "head 5 releases 1");
     assert_eq!(decision.head.floor, with_floor.floor);
+}
+
+#[test]
+fn an_append_releases_only_what_the_stream_waits_for() {
+    let number = Position::dense;
+    for (head, next) in [("", 1), ("4", 5), ("4+00000002", 5)] {
+        let head = at(head);
+        for other in 0..9 {
+            let position = number(other);
+            let candidate = Candidate {
+                position: position.clone(),
+                recorded: Timestamp::from_secs(1),
+            };
+            let released = released_by_append(&waiting(), &head, &position);
+            assert_eq!(released.is_some(), other == next, "{other} behind {head:?}");
+            if let Some(released) = released {
+                let looked = resequence(&waiting(), &head, &[candidate], true, candidate_time());
+                assert_eq!(released, looked.head, "as a look would");
+            }
+        }
+        let late = Position::after_head(head.position.as_ref()).unwrap();
+        assert_eq!(released_by_append(&waiting(), &head, &late), None);
+    }
+    let at_gap = resequence(
+        &waiting(),
+        &at("4"),
+        &[Candidate {
+            position: number(7),
+            recorded: Timestamp::from_secs(1),
+        }],
+        true,
+        candidate_time(),
+    );
+    assert!(at_gap.head.gap.is_some());
+    assert_eq!(
+        released_by_append(&waiting(), &at_gap.head, &number(5)),
+        None
+    );
+    for base in [Base::Open, Base::Fixed(1)] {
+        let open = Head {
+            base,
+            ..Head::default()
+        };
+        assert_eq!(released_by_append(&waiting(), &open, &number(1)), None);
+    }
+    let last = Head {
+        position: Some(number(u64::MAX)),
+        ..at("4")
+    };
+    assert_eq!(
+        released_by_append(&waiting(), &last, &number(u64::MAX)),
+        None
+    );
+}
+
+fn candidate_time() -> Timestamp {
+    Timestamp::from_secs(2)
 }
