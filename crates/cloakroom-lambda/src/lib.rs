@@ -11,6 +11,7 @@
 //! | [`deliver()`] | the doorbell queue: one delivery at a time for each subscription and stream |
 //! | [`sweep`] | schedules and the timers queue: what is due, and what nobody rang for |
 //! | [`Rings`], [`Queue`], [`Doorbell`] | bells as messages |
+//! | [`Vault`] | secrets, read again while the host runs |
 //! | [`Role`], [`Environment`], [`start`] | what a function is, what it is told, and putting it together |
 
 mod answer;
@@ -28,6 +29,7 @@ pub mod start;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub use answer::{BatchAnswer, HandlerError};
 pub use deliver::deliver;
@@ -38,3 +40,4 @@ pub use message::Doorbell;
 pub use queue::{Message, Queue, SendError, SqsQueue};
 pub use resequence::resequence;
 pub use rings::Rings;
+pub use vault::Vault;

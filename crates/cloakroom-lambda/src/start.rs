@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options, Secrets};
+use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::{self, Config, Diagnostics, Store};
 use cloakroom_core::id::SubscriptionName;
 use cloakroom_core::secret::{Secret, SecretRef};
@@ -24,6 +24,7 @@ use crate::host::Host;
 use crate::ingest::Ingest;
 use crate::queue::{Queue, SqsQueue};
 use crate::rings::Rings;
+use crate::vault::Vault;
 
 /// Whom the leases of deliveries belong to that the doorbell queue hands out one at a time.
 pub const LEASE_OWNER: &str = "doorbells";
@@ -134,20 +135,18 @@ impl Function {
         };
         let queues = environment.queues.as_ref();
         let queues = queues.map(|(doorbells, timers)| (queue(doorbells), queue(timers)));
-        let secrets = Secrets::new(&sdk, Arc::clone(&stores.clock));
-        let unread = secrets.load(config.secrets()).await;
-        let resolve = |reference: &SecretRef| {
-            configured::secret(reference, |name| match unread.get(reference) {
-                Some(error) => Err(error.to_string()),
-                None => {
-                    let rotation = secrets.remembered(name);
-                    let rotation = rotation.ok_or("it was not asked for")?;
-                    Ok(rotation.current)
-                }
-            })
-        };
+        let vault = Vault::open(&sdk, &config, Arc::clone(&stores.clock)).await;
+        let resolve = |reference: &SecretRef| vault.resolve(reference);
         let sinks = |sink: &_| cloakroom_aws::sinks::sink(&sdk, sink);
-        Self::assemble(environment.role, &config, stores, queues, &resolve, &sinks).await
+        let function =
+            Self::assemble(environment.role, &config, stores, queues, &resolve, &sinks).await?;
+        Ok(match function {
+            Self::Ingest(ingest) => {
+                vault.rotate(ingest.catalog());
+                Self::Ingest(ingest.with_secrets(vault))
+            }
+            step @ Self::Step(..) => step,
+        })
     }
 
     /// A function over any stores and queues. A role that rings needs queues.

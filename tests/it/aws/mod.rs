@@ -1,4 +1,5 @@
 //! Cloakroom on AWS, end to end.
 
 mod scenario;
+mod serve;
 mod stack;

@@ -82,9 +82,17 @@ impl Server {
 
     /// Writes the configuration and starts a server at this address.
     pub(crate) fn start_at(folder: &Path, config: &str, address: &str) -> Self {
+        Self::start_as(
+            cloakroom(folder).args(["serve", "--listen", address]),
+            folder,
+            config,
+        )
+    }
+
+    /// Writes the configuration and starts a server by this command.
+    pub(crate) fn start_as(command: &mut Command, folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("cloakroom.yaml"), config).unwrap();
-        let mut child = cloakroom(folder)
-            .args(["serve", "--listen", address])
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

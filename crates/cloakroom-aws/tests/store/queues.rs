@@ -67,8 +67,8 @@ fn json(message: &Message) -> Value {
     serde_json::from_str(message.body().unwrap()).unwrap()
 }
 
-fn system(message: &Message, name: MessageSystemAttributeName) -> String {
-    message.attributes().unwrap()[&name].clone()
+fn system(message: &Message, name: &MessageSystemAttributeName) -> String {
+    message.attributes().unwrap()[name].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn a_fifo_queue_gets_each_event_once_an_epoch_in_order() {
         let first = event(target, 1);
         assert_eq!(bodies[0]["id"], first.event.id.as_str());
         for message in &messages {
-            let group = system(message, MessageSystemAttributeName::MessageGroupId);
+            let group = system(message, &MessageSystemAttributeName::MessageGroupId);
             assert!(group.starts_with("shop/"), "{group}");
         }
         let attributes = messages[0].message_attributes().unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloakroom_aws::claims::CheckError;
 use cloakroom_aws::ledger::OpenError;
-use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options, Secrets};
+use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::Config;
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_engine::ports::{Clock, Entropy};
@@ -19,7 +19,7 @@ use cloakroom_engine::system::SystemEntropy;
 use cloakroom_engine::{Bell, Engine, Parts, Stepper};
 use cloakroom_http::configured;
 use cloakroom_lambda::start::{LEASE, LEASE_OWNER};
-use cloakroom_lambda::{Doorbell, Host, Message, Queue, Rings, SendError, SqsQueue};
+use cloakroom_lambda::{Doorbell, Host, Message, Queue, Rings, SendError, SqsQueue, Vault};
 use cloakroom_pipes::aws::StreamSource;
 use cloakroom_pipes::definition::Definition;
 use cloakroom_pipes::file::FileCheckpoints;
@@ -30,6 +30,8 @@ use tokio_util::task::TaskTracker;
 
 use super::server::{ServerError, catalog};
 
+/// How often it is asked whether secrets are to be read again.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// How often what operators asked for is passed on.
 const PASS_ON_EVERY: Duration = Duration::from_millis(100);
 
@@ -122,17 +124,8 @@ pub(super) async fn start(
     ledger.check().await.map_err(AwsError::from)?;
     claims.check().await.map_err(AwsError::from)?;
 
-    let secrets = Secrets::new(&sdk, Arc::clone(clock));
-    let unread = secrets.load(config.secrets()).await;
-    let resolve = |reference: &SecretRef| {
-        configured::secret(reference, |name| match unread.get(reference) {
-            Some(error) => Err(error.to_string()),
-            None => {
-                let known = secrets.remembered(name).ok_or("it was not asked for")?;
-                Ok(known.current)
-            }
-        })
-    };
+    let vault = Vault::open(&sdk, config, Arc::clone(clock)).await;
+    let resolve = |reference: &SecretRef| vault.resolve(reference);
     let links = Arc::new(claims.links(config.claims.url_ttl.get(), None));
     let claims = Arc::new(claims);
     let parts = || -> Result<Parts, ServerError> {
@@ -178,11 +171,27 @@ pub(super) async fn start(
         }
         engine
     };
+    refresh(vault, engine.clone(), clock, &beside);
     Ok(Started {
         engine,
         admin_token,
         beside,
     })
+}
+
+/// Follows the rotation of secrets until told to stop.
+fn refresh(vault: Vault, engine: Engine, clock: &Arc<dyn Clock>, beside: &Beside) {
+    vault.rotate(engine.catalog());
+    let (clock, stop) = (Arc::clone(clock), beside.stop.clone());
+    beside.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = clock.sleep_until(clock.now().after(REFRESH_EVERY)) => {}
+                () = stop.cancelled() => return,
+            }
+            vault.refresh(engine.catalog()).await;
+        }
+    });
 }
 
 /// Executes both pipes until told to stop.

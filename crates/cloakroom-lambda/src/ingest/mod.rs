@@ -9,6 +9,7 @@ use std::fmt;
 
 use axum::Router;
 use axum::body::Body;
+use cloakroom_engine::catalog::Catalog;
 use cloakroom_engine::{Bell, Stepper};
 use cloakroom_http::App;
 use http::{Request, StatusCode};
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::answer::HandlerError;
 use crate::rings::Rings;
+use crate::vault::Vault;
 
 /// Where webhooks come in.
 const WEBHOOKS: &str = "/in/";
@@ -30,6 +32,7 @@ pub struct Ingest {
     stepper: Stepper,
     router: Router,
     rings: Option<Rings>,
+    vault: Option<Vault>,
     has_token: bool,
     /// The path of the public address, without a slash at its end.
     base: String,
@@ -52,9 +55,24 @@ impl Ingest {
             stepper,
             router: app.router(),
             rings,
+            vault: None,
             has_token,
             base: path.unwrap_or_default().trim_end_matches('/').to_owned(),
         }
+    }
+
+    /// Verifies with what is in `vault` at the time.
+    #[must_use]
+    pub fn with_secrets(self, vault: Vault) -> Self {
+        Self {
+            vault: Some(vault),
+            ..self
+        }
+    }
+
+    /// What it serves.
+    pub fn catalog(&self) -> &Catalog {
+        self.stepper.engine().catalog()
     }
 
     /// Answers one request, in the form of the event it came in.
@@ -62,6 +80,9 @@ impl Ingest {
     /// # Errors
     /// When the event is no request.
     pub async fn answer(&self, event: Value) -> Result<Value, HandlerError> {
+        if let Some(vault) = &self.vault {
+            vault.refresh(self.catalog()).await;
+        }
         let (request, form) = event::read(event, &self.base)?;
         let request = match request {
             Ok(request) => request,
