@@ -32,7 +32,7 @@ impl Clock for ByHand {
     }
 
     async fn sleep_until(&self, _: Timestamp) {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

@@ -43,8 +43,6 @@ pub(crate) struct Args {
         value_name = "BACKEND"
     )]
     backend: Backend,
-    #[command(flatten)]
-    aws: AwsArgs,
     /// How log lines are written: `text` or `json`. CLOAKROOM_LOG or RUST_LOG say what is logged, e.g. `debug`.
     #[arg(
         long,
@@ -56,6 +54,8 @@ pub(crate) struct Args {
         value_name = "FORMAT"
     )]
     log_format: LogFormat,
+    #[command(flatten)]
+    aws: AwsArgs,
 }
 
 /// Where everything stored is held.
