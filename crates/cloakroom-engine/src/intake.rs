@@ -71,6 +71,8 @@ pub struct Intake {
     body: Arriving,
     fields: Fields,
     reservation: Reservation,
+    /// Whether somebody waits for the receipt, who may be made to wait for consumers too.
+    waits: bool,
 }
 
 enum Arriving {
@@ -79,11 +81,13 @@ enum Arriving {
 }
 
 impl Intake {
+    /// Begins with a head that came at `came`: the age of its signature is judged as of then.
     pub(crate) fn begin(
         shared: &Arc<Shared>,
         budget: &Arc<Budget>,
         source: &str,
         head: &RequestHead<'_>,
+        came: Timestamp,
     ) -> Result<Self, Refusal> {
         let source = shared
             .catalog
@@ -91,15 +95,24 @@ impl Intake {
             .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
         Ok(Self {
-            verification: source.verifier.begin(head, shared.clock.now())?,
+            verification: source.verifier.begin(head, came)?,
             hash: sha2::Sha256::new(),
             size: 0,
             body: Arriving::Buffered(BytesMut::new()),
             fields: Fields::from_head(source, head),
             reservation,
+            waits: true,
             source: Arc::clone(source),
             shared: Arc::clone(shared),
         })
+    }
+
+    /// Answers once it is durable, whatever the source says about consumers.
+    pub(crate) fn without_waiting(self) -> Self {
+        Self {
+            waits: false,
+            ..self
+        }
     }
 
     /// The largest body this source takes, in bytes.
@@ -156,6 +169,7 @@ impl Intake {
             body,
             fields,
             reservation,
+            waits,
         } = self;
         if let Err(rejection) = verification.finish() {
             if let Arriving::Stored(upload) = body {
@@ -186,7 +200,7 @@ impl Intake {
             if receipt.status == Status::Accepted {
                 shared.ring_resequence(stream.clone());
             }
-            if let Some(timeout) = source.ack_delivered {
+            if let Some(timeout) = source.ack_delivered.filter(|_| waits) {
                 let until = shared.clock.now().after(timeout);
                 if !shared.wait_delivered(stream, position, until).await? {
                     return Err(Refusal::NotDelivered(Box::new(receipt)));
