@@ -25,6 +25,7 @@ pub struct MemoryUploads(Mutex<State>);
 struct State {
     offered: Vec<Announced>,
     staged: BTreeMap<String, (Option<Announced>, Bytes)>,
+    breaks_off: bool,
 }
 
 impl MemoryUploads {
@@ -54,6 +55,11 @@ impl MemoryUploads {
     pub fn plant(&self, place: &str, announced: Option<Announced>, body: impl Into<Bytes>) {
         let staged = (announced, body.into());
         self.state().staged.insert(place.to_owned(), staged);
+    }
+
+    /// Whether, from now on, bodies break off halfway while they are read.
+    pub fn break_off(&self, breaks_off: bool) {
+        self.state().breaks_off = breaks_off;
     }
 
     /// The places that something is at, for tests.
@@ -88,11 +94,23 @@ impl Uploads for MemoryUploads {
     }
 
     async fn staged(&self, place: &str) -> Result<Option<Staged>, ClaimError> {
-        let found = self.state().staged.get(place).cloned();
-        Ok(found.map(|(announced, body)| Staged {
+        let state = self.state();
+        let Some((announced, body)) = state.staged.get(place).cloned() else {
+            return Ok(None);
+        };
+        let size = body.len() as u64;
+        let body = match state.breaks_off {
+            false => vec![Ok(body)],
+            true => {
+                let text = "an upload broke off while it was read";
+                let half = body.slice(..body.len() / 2);
+                vec![Ok(half), Err(ClaimError::Unavailable(text.to_owned()))]
+            }
+        };
+        Ok(Some(Staged {
             announced,
-            size: body.len() as u64,
-            body: futures::stream::iter([Ok(body)]).boxed(),
+            size,
+            body: futures::stream::iter(body).boxed(),
         }))
     }
 
