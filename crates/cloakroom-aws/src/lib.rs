@@ -7,7 +7,7 @@ pub mod ledger;
 pub mod secrets;
 pub mod sinks;
 
-pub use claims::{S3Claims, S3Links, S3Options};
+pub use claims::{S3Claims, S3Links, S3Options, S3Uploads};
 pub use client::{ClientError, ClientOptions, http_client};
 pub use ledger::DynamoLedger;
 pub use secrets::Secrets;

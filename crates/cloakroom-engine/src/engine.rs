@@ -293,7 +293,17 @@ impl Engine {
 
     /// Begins to take a webhook in. See [`Intake`].
     pub fn intake(&self, source: &str, head: &RequestHead<'_>) -> Result<Intake, Refusal> {
-        Intake::begin(&self.shared, &self.budget, source, head)
+        self.intake_as_of(self.now(), source, head)
+    }
+
+    /// The same for a head that came at another time.
+    pub(crate) fn intake_as_of(
+        &self,
+        came: Timestamp,
+        source: &str,
+        head: &RequestHead<'_>,
+    ) -> Result<Intake, Refusal> {
+        Intake::begin(&self.shared, &self.budget, source, head, came)
     }
 
     /// The configured sources and subscriptions.

@@ -72,6 +72,8 @@ pub struct Intake {
     body: Arriving,
     fields: Fields,
     reservation: Reservation,
+    /// Whether somebody waits for the receipt, who may be made to wait for consumers too.
+    waits: bool,
 }
 
 enum Arriving {
@@ -80,11 +82,13 @@ enum Arriving {
 }
 
 impl Intake {
+    /// Begins with a head that came at `came`: the age of its signature is judged as of then.
     pub(crate) fn begin(
         shared: &Arc<Shared>,
         budget: &Arc<Budget>,
         source: &str,
         head: &RequestHead<'_>,
+        came: Timestamp,
     ) -> Result<Self, Refusal> {
         let source = shared
             .catalog
@@ -92,14 +96,23 @@ impl Intake {
             .ok_or_else(|| Refusal::UnknownSource(source.to_owned()))?;
         let reservation = budget.admit().ok_or(Refusal::Overloaded)?;
         Ok(Self {
-            digests: Digests::new(source.verifier.begin(head, shared.clock.now())?),
+            digests: Digests::new(source.verifier.begin(head, came)?),
             size: 0,
             body: Arriving::Buffered(BytesMut::new()),
             fields: Fields::from_head(source, head),
             reservation,
+            waits: true,
             source: Arc::clone(source),
             shared: Arc::clone(shared),
         })
+    }
+
+    /// Answers once it is durable, whatever the source says about consumers.
+    pub(crate) fn without_waiting(self) -> Self {
+        Self {
+            waits: false,
+            ..self
+        }
     }
 
     /// The largest body this source takes, in bytes.
@@ -159,6 +172,7 @@ impl Intake {
             body,
             fields,
             reservation,
+            waits,
         } = self;
         let sha256 = match digests.finish().await.map_err(StoreError::from)? {
             Ok(sha256) => sha256,
@@ -195,7 +209,7 @@ impl Intake {
                 }
                 None => {}
             }
-            if let Some(timeout) = source.ack_delivered {
+            if let Some(timeout) = source.ack_delivered.filter(|_| waits) {
                 let until = shared.clock.now().after(timeout);
                 if !shared.wait_delivered(stream, position, until).await? {
                     return Err(Refusal::NotDelivered(Box::new(receipt)));

@@ -6,6 +6,7 @@
 //! | part | what it does |
 //! | --- | --- |
 //! | [`intake`], `append`, `known` | take a webhook in; make it one ledger entry; without reading where that is safe |
+//! | [`upload`] | bodies that providers put into the store themselves |
 //! | `resequencer` | moves heads |
 //! | `feed`, `deliverer`, [`pull`], [`tail`] | what is next for a subscription; send it, hand it out, show it |
 //! | `sweeper`, `timers`, `doorbell` | find what nobody rang for; ring on time; ring |
@@ -39,6 +40,7 @@ pub mod tail;
 #[cfg(test)]
 mod tests;
 mod timers;
+pub mod upload;
 
 pub use append::{Receipt, Status};
 pub use bell::{Bell, Due};

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cloakroom_core::secret::Secret;
 use cloakroom_engine::Engine;
+use cloakroom_engine::ports::Uploads;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::auth::{self, Token};
 use crate::body::Pace;
 use crate::claims::ClaimUrls;
 use crate::problem::{self, Kind, Problem};
-use crate::{api, claims, ingest};
+use crate::{api, claims, ingest, uploads};
 
 /// The longest body of a request to the API, in bytes. An acknowledgement of a thousand of the longest ids fits.
 pub(crate) const API_BODY_MAX: usize = 2 << 20;
@@ -47,6 +48,7 @@ pub struct Options {
 pub struct App {
     shared: Arc<Shared>,
     paces: Arc<BTreeMap<String, Pace>>,
+    uploads: Option<Arc<dyn Uploads>>,
 }
 
 struct Shared {
@@ -84,7 +86,16 @@ impl App {
                 tasks: TaskTracker::new(),
             }),
             paces: Arc::default(),
+            uploads: None,
         }
+    }
+
+    /// Offers places in this store for the bodies of webhooks. Something must take in what is uploaded to them. Without
+    /// it, providers are told to send the body here.
+    #[must_use]
+    pub fn with_uploads(mut self, uploads: Arc<dyn Uploads>) -> Self {
+        self.uploads = Some(uploads);
+        self
     }
 
     /// Gives the bodies of one source their own `read_timeout` and `body_timeout`.
@@ -105,6 +116,7 @@ impl App {
         let guarded = api::routes().route_layer(guard);
         Router::new()
             .route("/in/{source}", post(ingest::receive))
+            .route("/in/{source}/uploads", post(uploads::offer))
             .route("/v1/claims/{id}", get(claims::fetch))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
@@ -118,6 +130,10 @@ impl App {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+
+    pub(crate) fn uploads(&self) -> Option<&Arc<dyn Uploads>> {
+        self.uploads.as_ref()
     }
 
     pub(crate) fn claim_urls(&self) -> &ClaimUrls {

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::app::{API_BODY_MAX, App};
-use crate::body::Arriving;
+use crate::body::{Arriving, Pace};
 use crate::problem::{Kind, Problem};
 
 /// How many items a list has when nobody says.
@@ -55,22 +55,31 @@ impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Problem> {
-        let (head, body) = request.into_parts();
-        let body = Arriving::new(&head.headers, body, app.pace())
-            .collect(API_BODY_MAX)
-            .await?;
-        // Besides being right, the content type keeps other sites' pages out: a browser asks before it sends this one.
-        if !body.is_empty() && !is_json(&head.headers) {
-            let text = "the request has a body of another content type";
-            return Err(Problem::new(Kind::UnsupportedMediaType, text));
-        }
-        let json: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        match serde_json::from_slice(json) {
-            Ok(input) => Ok(Self(input)),
-            Err(error) => Err(Problem::invalid(format!(
-                "the body is not as it must be: {error}"
-            ))),
-        }
+        Ok(Self(read_json(request, app.pace(), API_BODY_MAX).await?))
+    }
+}
+
+/// A JSON body of at most `max` bytes; an empty one counts as `{}`.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    request: Request<Body>,
+    pace: Pace,
+    max: usize,
+) -> Result<T, Problem> {
+    let (head, body) = request.into_parts();
+    let body = Arriving::new(&head.headers, body, pace)
+        .collect(max)
+        .await?;
+    // Besides being right, the content type keeps other sites' pages out: a browser asks before it sends this one.
+    if !body.is_empty() && !is_json(&head.headers) {
+        let text = "the request has a body of another content type";
+        return Err(Problem::new(Kind::UnsupportedMediaType, text));
+    }
+    let json: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    match serde_json::from_slice(json) {
+        Ok(input) => Ok(input),
+        Err(error) => Err(Problem::invalid(format!(
+            "the body is not as it must be: {error}"
+        ))),
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`serve`], [`App`], [`Options`] | the server: connections, routes, shutdown |
 //! | `ingest`, `body`, `finish` | `POST /in/{source}`: bodies bounded in time, receipts |
+//! | `uploads` | `POST /in/{source}/uploads`: where a provider may put a body itself |
 //! | [`ClaimUrls`], `range` | `/v1/claims/{id}`: signed, expiring URLs and what they lead to |
 //! | `api` | everything else under `/v1` |
 //! | [`sink`] | deliveries to consumers |
@@ -23,6 +24,7 @@ mod problem;
 mod range;
 mod serve;
 pub mod sink;
+mod uploads;
 mod view;
 
 pub use app::{App, Options};

@@ -86,6 +86,8 @@ kinds! {
         "check the URL given to the provider against `sources` in the configuration"
     UnsupportedMediaType "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "The body must be JSON"
         "send the header `content-type: application/json`"
+    UploadsNotOffered "uploads-not-offered" NOT_IMPLEMENTED "This server takes no uploads"
+        "send the body to POST /in/{source}, which takes any size"
 }
 
 impl Kind {

@@ -49,4 +49,7 @@ pub enum HandlerError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] cloakroom_engine::StoreError),
+    /// An upload has to be looked at again.
+    #[error(transparent)]
+    Upload(cloakroom_engine::upload::TakeError),
 }

@@ -20,15 +20,18 @@ pub enum Role {
     Deliver,
     /// Finds what is due and what nobody rang for.
     Sweep,
+    /// Takes in what providers put into the bucket.
+    Upload,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Ingest, "ingest"),
         (Self::Resequence, "resequence"),
         (Self::Dispatch, "dispatch"),
         (Self::Deliver, "deliver"),
         (Self::Sweep, "sweep"),
+        (Self::Upload, "upload"),
     ];
 
     /// Its name.
@@ -39,7 +42,7 @@ impl Role {
 
     /// Whether it sends deliveries to a queue, or what is due later.
     fn rings(self) -> bool {
-        self != Self::Ingest
+        !matches!(self, Self::Ingest | Self::Upload)
     }
 }
 
@@ -69,7 +72,7 @@ pub struct Environment {
     pub bucket: String,
     /// The configuration.
     pub config: PathBuf,
-    /// The URL of the doorbell queue, and that of the timers queue. Only `ingest` may do without.
+    /// The URL of the doorbell queue, and that of the timers queue. Only `ingest` and `upload` may do without.
     pub queues: Option<(String, String)>,
 }
 
@@ -79,7 +82,7 @@ pub enum EnvironmentError {
     /// The role is unknown.
     #[error(
         "_HANDLER is {found:?}, which is no role: set the function's handler to `ingest`, `resequence`, `dispatch`, \
-         `deliver` or `sweep`"
+         `deliver`, `sweep` or `upload`"
     )]
     Role {
         /// What it is.
@@ -186,10 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn ingest_alone_needs_no_queues() {
+    fn what_only_takes_webhooks_in_needs_no_queues() {
         let [table, bucket] = STORES;
         let ingest = read(&[("_HANDLER", "ingest"), table, bucket]).unwrap();
         assert_eq!(ingest.queues, None);
         assert_eq!(ingest.config, PathBuf::from("/opt/cloakroom.yaml"));
+        let upload = read(&[("_HANDLER", "upload"), table, bucket]).unwrap();
+        assert_eq!((upload.role, upload.queues), (Role::Upload, None));
     }
 }

@@ -10,6 +10,7 @@
 //! | [`resequence()`], [`dispatch()`] | targets of the two pipes: entries move heads, heads ring subscriptions |
 //! | [`deliver()`] | the doorbell queue: one delivery at a time for each subscription and stream |
 //! | [`sweep`] | schedules and the timers queue: what is due, and what nobody rang for |
+//! | [`upload`] | notifications of S3: what providers put into the bucket becomes events |
 //! | [`Rings`], [`Queue`], [`Doorbell`] | bells as messages |
 //! | [`Vault`] | secrets, read again while the host runs |
 //! | [`Role`], [`Environment`], [`start`] | what a function is, what it is told, and putting it together |
@@ -29,6 +30,7 @@ pub mod start;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod upload;
 mod vault;
 
 pub use answer::{BatchAnswer, HandlerError};

@@ -43,6 +43,7 @@ fn failed(error: &HandlerError) -> Diagnostic {
     let error_type = match error {
         HandlerError::Event { .. } => "Event",
         HandlerError::Store(_) => "Store",
+        HandlerError::Upload(_) => "Upload",
     };
     Diagnostic {
         error_type: error_type.to_owned(),

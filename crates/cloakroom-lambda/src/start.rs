@@ -12,7 +12,7 @@ use cloakroom_core::text::Mistake;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::catalog::{BuildError, Catalog, Resolve};
 use cloakroom_engine::intake::Budget;
-use cloakroom_engine::ports::{ClaimStore, Clock, Entropy, Ledger, Sink};
+use cloakroom_engine::ports::{ClaimStore, Clock, Entropy, Ledger, Sink, Uploads};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_engine::{ClaimLinks, Parts, Settings, Stepper};
 use cloakroom_http::{App, ClaimUrls, configured};
@@ -24,6 +24,7 @@ use crate::host::Host;
 use crate::ingest::Ingest;
 use crate::queue::{Queue, SqsQueue};
 use crate::rings::Rings;
+use crate::upload::Upload;
 use crate::vault::Vault;
 
 /// Whom the leases of deliveries belong to that the doorbell queue hands out one at a time.
@@ -32,6 +33,9 @@ pub const LEASE_OWNER: &str = "doorbells";
 /// How long such a lease lasts after a cursor's last move: as long as another host that wants to deliver by itself must
 /// wait. A stream that is quiet for longer costs a write more.
 pub const LEASE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a `PUT` to an upload's URL may begin after it was offered.
+pub const UPLOAD_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,8 @@ pub struct Stores {
     pub claims: Arc<dyn ClaimStore>,
     /// Makes the URLs of claims.
     pub links: Arc<dyn ClaimLinks>,
+    /// What providers upload.
+    pub uploads: Arc<dyn Uploads>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -102,6 +108,8 @@ pub type AwsSinks<'a> = dyn Fn(&config::Sink) -> Result<Option<Arc<dyn Sink>>, M
 pub enum Function {
     /// [`Role::Ingest`].
     Ingest(Ingest),
+    /// [`Role::Upload`].
+    Upload(Upload),
     /// Every other role.
     Step(Role, Host),
 }
@@ -111,7 +119,7 @@ impl Function {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(environment: &Environment) -> Result<Self, StartError> {
+    pub async fn start(environment: &Environment) -> Result<Running, StartError> {
         let config = load(&environment.config)?;
         let sdk = ClientOptions::default().load().await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -125,6 +133,7 @@ impl Function {
         let stores = Stores {
             ledger: Arc::new(DynamoLedger::new(&sdk, &environment.table)),
             links: Arc::new(claims.links(config.claims.url_ttl.get(), None)),
+            uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
             claims: Arc::new(claims),
             clock,
             entropy,
@@ -140,13 +149,11 @@ impl Function {
         let sinks = |sink: &_| cloakroom_aws::sinks::sink(&sdk, sink);
         let function =
             Self::assemble(environment.role, &config, stores, queues, &resolve, &sinks).await?;
-        Ok(match function {
-            Self::Ingest(ingest) => {
-                vault.rotate(ingest.catalog());
-                Self::Ingest(ingest.with_secrets(vault))
-            }
-            step @ Self::Step(..) => step,
-        })
+        let running = Running { function, vault };
+        if let Some(catalog) = running.function.verifying() {
+            running.vault.rotate(catalog);
+        }
+        Ok(running)
     }
 
     /// A function over any stores and queues. A role that rings needs queues.
@@ -162,12 +169,18 @@ impl Function {
         sinks: &AwsSinks<'_>,
     ) -> Result<Self, StartError> {
         let (clock, entropy) = (Arc::clone(&stores.clock), Arc::clone(&stores.entropy));
+        let uploads = Arc::clone(&stores.uploads);
         let stepper = open(config, stores, resolve, sinks).await?;
         let rings = queues.map(|(doorbells, timers)| {
             Rings::new(doorbells, timers, Arc::clone(&clock), Arc::clone(&entropy))
         });
         if role == Role::Ingest {
-            return ingest(config, stepper, rings, resolve, entropy.as_ref()).map(Self::Ingest);
+            let app = |app: App| app.with_uploads(uploads);
+            return ingest(config, stepper, rings, resolve, entropy.as_ref(), app)
+                .map(Self::Ingest);
+        }
+        if role == Role::Upload {
+            return Ok(Self::Upload(Upload::new(stepper, uploads)));
         }
         let rings = rings.expect("every role that rings has its queues");
         let host = Host {
@@ -176,6 +189,15 @@ impl Function {
             clock,
         };
         Ok(Self::Step(role, host))
+    }
+
+    /// The catalog whose sources verify webhooks; `None` for a role that sees none.
+    fn verifying(&self) -> Option<&Catalog> {
+        match self {
+            Self::Ingest(ingest) => Some(ingest.catalog()),
+            Self::Upload(upload) => Some(upload.catalog()),
+            Self::Step(..) => None,
+        }
     }
 
     /// Handles one event; the invocation is ended at `ends`.
@@ -189,14 +211,39 @@ impl Function {
     ) -> Result<Value, HandlerError> {
         let batch = match self {
             Self::Ingest(ingest) => return ingest.answer(event).await,
+            Self::Upload(upload) => return upload.answer(event).await,
             Self::Step(Role::Sweep, host) => return crate::sweep::sweep(host, event, ends).await,
             Self::Step(Role::Dispatch, host) => crate::dispatch(host, event).await?,
             Self::Step(Role::Deliver, host) => crate::deliver(host, event, ends).await?,
-            Self::Step(Role::Resequence | Role::Ingest, host) => {
+            Self::Step(Role::Resequence | Role::Ingest | Role::Upload, host) => {
                 crate::resequence(host, event, ends).await?
             }
         };
         Ok(serde_json::to_value(batch).expect("an answer is plain data"))
+    }
+}
+
+/// A function over AWS.
+#[derive(Debug)]
+pub struct Running {
+    function: Function,
+    vault: Vault,
+}
+
+impl Running {
+    /// Handles one event, with the secrets of now; see [`Function::handle`].
+    ///
+    /// # Errors
+    /// When the whole invocation is to be tried again.
+    pub async fn handle(
+        &self,
+        event: Value,
+        ends: Option<Timestamp>,
+    ) -> Result<Value, HandlerError> {
+        if let Some(catalog) = self.function.verifying() {
+            self.vault.refresh(catalog).await;
+        }
+        self.function.handle(event, ends).await
     }
 }
 
@@ -288,6 +335,7 @@ fn ingest(
     rings: Option<Rings>,
     resolve: &Resolve<'_>,
     entropy: &dyn Entropy,
+    complete: impl FnOnce(App) -> App,
 ) -> Result<Ingest, StartError> {
     let token = configured::admin_token(config, resolve);
     let token = token.map_err(|error| StartError::Build(vec![error]))?;
@@ -301,6 +349,6 @@ fn ingest(
         ..configured::options(config, public_url.clone())
     };
     let app = App::new(stepper.engine().clone(), claim_urls, options, None);
-    let app = configured::with_source_timeouts(app, config);
+    let app = complete(configured::with_source_timeouts(app, config));
     Ok(Ingest::new(stepper, &app, rings, has_token, &public_url))
 }

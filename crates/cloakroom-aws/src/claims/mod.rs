@@ -7,6 +7,7 @@
 //! | `c/{shard}/{hour}/{fingerprint}` | a claim that was one `PutObject`; its hint is in the object's metadata |
 //! | `m/{shard}/{hour}/{id}` | a claim that was a multipart upload |
 //! | `h/…` | the hint of the object whose key follows, where metadata cannot hold it |
+//! | `staging/{source}/{id}` | no claim: what a provider uploaded and nobody has verified yet |
 //!
 //! `shard` is one hexadecimal digit, so that S3 can spread the load however many are written in an hour; `hour`
 //! (`2026-11-22T04`) is when the webhook was accepted (when its upload began, under `m/`), so that reclaiming lists what
@@ -44,6 +45,7 @@ mod object;
 mod parts;
 mod read;
 mod reclaim;
+mod staging;
 mod upload;
 
 use std::ops::Range;
@@ -62,6 +64,7 @@ use cloakroom_engine::ports::{
 pub use check::CheckError;
 pub use links::S3Links;
 pub use parts::{OBJECT_MAX, PART_MIN, PARTS_MAX, in_flight, part_size};
+pub use staging::S3Uploads;
 
 use name::Name;
 use upload::S3Upload;

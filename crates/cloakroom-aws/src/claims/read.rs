@@ -72,7 +72,8 @@ fn is_named(name: &Name, metadata: Option<&HashMap<String, String>>) -> bool {
     }
 }
 
-fn flow(body: ByteStream) -> PayloadStream {
+/// The bytes of an object as they come.
+pub(super) fn flow(body: ByteStream) -> PayloadStream {
     stream::unfold(Some(body), |body| async move {
         let mut body = body?;
         match body.next().await? {

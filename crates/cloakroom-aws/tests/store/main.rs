@@ -8,6 +8,7 @@
 mod claims;
 mod events;
 mod functions;
+mod presigned;
 mod queues;
 mod refusals;
 mod scripted;

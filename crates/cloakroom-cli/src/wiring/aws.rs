@@ -14,11 +14,11 @@ use cloakroom_aws::ledger::OpenError;
 use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::Config;
 use cloakroom_core::secret::{Secret, SecretRef};
-use cloakroom_engine::ports::{Clock, Entropy};
+use cloakroom_engine::ports::{Clock, Entropy, Uploads};
 use cloakroom_engine::system::SystemEntropy;
 use cloakroom_engine::{Bell, Engine, Parts, Stepper};
 use cloakroom_http::configured;
-use cloakroom_lambda::start::{LEASE, LEASE_OWNER};
+use cloakroom_lambda::start::{LEASE, LEASE_OWNER, UPLOAD_TTL};
 use cloakroom_lambda::{Doorbell, Host, Message, Queue, Rings, SendError, SqsQueue, Vault};
 use cloakroom_pipes::aws::StreamSource;
 use cloakroom_pipes::definition::Definition;
@@ -99,6 +99,8 @@ impl Beside {
 pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) admin_token: Option<Secret>,
+    /// Where providers may put bodies: only beside a deployed function `upload`, which takes them in.
+    pub(super) uploads: Option<Arc<dyn Uploads>>,
     pub(super) beside: Beside,
 }
 
@@ -127,6 +129,7 @@ pub(super) async fn start(
     let vault = Vault::open(&sdk, config, Arc::clone(clock)).await;
     let resolve = |reference: &SecretRef| vault.resolve(reference);
     let links = Arc::new(claims.links(config.claims.url_ttl.get(), None));
+    let uploads: Arc<dyn Uploads> = Arc::new(claims.uploads(UPLOAD_TTL));
     let claims = Arc::new(claims);
     let parts = || -> Result<Parts, ServerError> {
         Ok(Parts {
@@ -175,6 +178,7 @@ pub(super) async fn start(
     Ok(Started {
         engine,
         admin_token,
+        uploads: (!options.run_pipes).then_some(uploads),
         beside,
     })
 }

@@ -157,7 +157,10 @@ impl Server {
             ..configured::options(config, public_url)
         };
         let metrics = metrics();
-        let app = App::new(started.engine.clone(), claim_urls, options, metrics.clone());
+        let mut app = App::new(started.engine.clone(), claim_urls, options, metrics.clone());
+        if let Some(uploads) = started.uploads {
+            app = app.with_uploads(uploads);
+        }
         Ok(Self {
             listener,
             address,

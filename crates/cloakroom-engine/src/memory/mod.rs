@@ -4,6 +4,8 @@
 
 mod claims;
 mod ledger;
+mod uploads;
 
 pub use claims::MemoryClaims;
 pub use ledger::MemoryLedger;
+pub use uploads::MemoryUploads;

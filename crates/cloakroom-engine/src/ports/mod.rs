@@ -4,6 +4,7 @@ mod claims;
 mod clock;
 mod ledger;
 mod sink;
+mod uploads;
 
 pub use claims::{ClaimError, ClaimHint, ClaimStore, PayloadStream, Reclaimed, References, Upload};
 pub use clock::{Clock, Entropy};
@@ -11,3 +12,4 @@ pub use ledger::{
     Conflict, Index, Ledger, LedgerError, Page, TRANSACTION_MAX, TransactError, Write,
 };
 pub use sink::{Outcome, Outgoing, Sink};
+pub use uploads::{Announced, Offer, Staged, UploadError, Uploads};

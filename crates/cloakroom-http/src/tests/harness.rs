@@ -20,7 +20,7 @@ use cloakroom_engine::catalog::{
     Catalog, Exhausted, InBody, Interest, Route, Source, Subscription,
 };
 use cloakroom_engine::intake::Budget;
-use cloakroom_engine::memory::{MemoryClaims, MemoryLedger};
+use cloakroom_engine::memory::{MemoryClaims, MemoryLedger, MemoryUploads};
 use cloakroom_engine::ports::{
     Index, Ledger, LedgerError, Outcome, Outgoing, Page, Sink, TransactError, Write,
 };
@@ -50,6 +50,7 @@ pub(crate) struct Setup {
     pub(crate) memory: u64,
     pub(crate) ledger_only_max: u64,
     pub(crate) metrics: Option<PrometheusHandle>,
+    pub(crate) uploads: Option<Arc<MemoryUploads>>,
 }
 
 impl Setup {
@@ -70,6 +71,7 @@ impl Setup {
             memory: 64 << 20,
             ledger_only_max: 0,
             metrics: None,
+            uploads: None,
         }
     }
 
@@ -101,8 +103,11 @@ impl Setup {
         })
         .await
         .unwrap();
-        let app = App::new(engine.clone(), claim_urls, self.options, self.metrics)
+        let mut app = App::new(engine.clone(), claim_urls, self.options, self.metrics)
             .with_source_timeouts("hasty", Duration::from_millis(50), Duration::from_secs(60));
+        if let Some(uploads) = self.uploads {
+            app = app.with_uploads(uploads);
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -11,3 +11,4 @@ mod ingest;
 mod limits;
 mod pull;
 mod tail;
+mod uploads;

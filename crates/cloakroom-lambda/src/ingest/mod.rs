@@ -19,7 +19,6 @@ use serde_json::Value;
 
 use crate::answer::HandlerError;
 use crate::rings::Rings;
-use crate::vault::Vault;
 
 /// Where webhooks come in.
 const WEBHOOKS: &str = "/in/";
@@ -32,7 +31,6 @@ pub struct Ingest {
     stepper: Stepper,
     router: Router,
     rings: Option<Rings>,
-    vault: Option<Vault>,
     has_token: bool,
     /// The path of the public address, without a slash at its end.
     base: String,
@@ -55,18 +53,8 @@ impl Ingest {
             stepper,
             router: app.router(),
             rings,
-            vault: None,
             has_token,
             base: path.unwrap_or_default().trim_end_matches('/').to_owned(),
-        }
-    }
-
-    /// Verifies with what is in `vault` at the time.
-    #[must_use]
-    pub fn with_secrets(self, vault: Vault) -> Self {
-        Self {
-            vault: Some(vault),
-            ..self
         }
     }
 
@@ -80,9 +68,6 @@ impl Ingest {
     /// # Errors
     /// When the event is no request.
     pub async fn answer(&self, event: Value) -> Result<Value, HandlerError> {
-        if let Some(vault) = &self.vault {
-            vault.refresh(self.catalog()).await;
-        }
         let (request, form) = event::read(event, &self.base)?;
         let request = match request {
             Ok(request) => request,

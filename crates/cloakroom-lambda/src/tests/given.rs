@@ -11,7 +11,7 @@ use cloakroom_core::id::{StreamId, SubscriptionName};
 use cloakroom_core::secret::Secret;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::ClaimLinks;
-use cloakroom_engine::memory::{MemoryClaims, MemoryLedger};
+use cloakroom_engine::memory::{MemoryClaims, MemoryLedger, MemoryUploads};
 use cloakroom_engine::ports::{ClaimError, Clock, Outcome, Outgoing, Sink};
 use cloakroom_engine::record::{Cursor, HeadRecord, Record};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
@@ -117,7 +117,8 @@ pub(super) struct World {
     pub(super) config: Config,
     pub(super) ledger: Arc<MemoryLedger>,
     pub(super) clock: Arc<SystemClock>,
-    claims: Arc<MemoryClaims>,
+    pub(super) claims: Arc<MemoryClaims>,
+    pub(super) uploads: Arc<MemoryUploads>,
     pub(super) doorbells: Arc<Sent>,
     pub(super) timers: Arc<Sent>,
     pub(super) consumer: Arc<Consumer>,
@@ -134,6 +135,7 @@ impl World {
             ledger: Arc::new(MemoryLedger::shared()),
             clock: Arc::new(SystemClock::new()),
             claims: Arc::new(MemoryClaims::new()),
+            uploads: Arc::new(MemoryUploads::new()),
             doorbells: Arc::default(),
             timers: Arc::default(),
             consumer: Arc::new(Consumer {
@@ -150,6 +152,7 @@ impl World {
             ledger: Arc::<MemoryLedger>::clone(&self.ledger),
             claims: Arc::<MemoryClaims>::clone(&self.claims),
             links: Arc::new(NoLinks),
+            uploads: Arc::<MemoryUploads>::clone(&self.uploads),
             clock: Arc::<SystemClock>::clone(&self.clock),
             entropy: Arc::new(SystemEntropy),
         };

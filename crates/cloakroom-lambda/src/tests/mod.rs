@@ -5,3 +5,4 @@ mod http;
 mod pipes;
 mod queues;
 mod schedules;
+mod uploads;

@@ -30,7 +30,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to send, e.g. `http://127.0.0.1:8080/in/transfers`. Not needed with --source.
+    /// Where to send, e.g. `http://127.0.0.1:8080/in/transfers`. Not needed with --source; beside it, a server's address is
+    /// enough.
     #[arg(required_unless_present = "source")]
     url: Option<String>,
     #[command(flatten)]
@@ -226,8 +227,14 @@ impl Args {
             .secrets
             .first()
             .map_or_else(|| Ok(Secret::new([])), wiring::secret)?;
-        let url = self.url.clone();
-        let url = url.unwrap_or_else(|| format!("{}/in/{name}", config.server.public_url()));
+        let given = self.url.clone();
+        let base = given.unwrap_or_else(|| config.server.public_url());
+        // A server's address means the source's place on it.
+        let is_bare = reqwest::Url::parse(&base).is_ok_and(|url| url.path() == "/");
+        let url = match is_bare || self.url.is_none() {
+            true => format!("{}/in/{name}", base.trim_end_matches('/')),
+            false => base,
+        };
         Ok((url, scheme, secret))
     }
 }
