@@ -39,8 +39,8 @@ impl Queue for Bells {
     }
 }
 
-/// What chooses whether a consumer's answer is lost.
-type Choose = Box<dyn FnMut() -> bool + Send>;
+/// What chooses, by an event's identity, whether a consumer's answer is lost.
+type Choose = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// A consumer that notes everything it is sent: stream, position, identity.
 #[derive(Default)]
@@ -68,11 +68,6 @@ impl Consumer {
         }
         seen
     }
-
-    /// How often anything was sent, repetitions included.
-    pub(crate) fn sends(&self) -> usize {
-        self.sent.lock().unwrap().len()
-    }
 }
 
 #[async_trait]
@@ -87,7 +82,11 @@ impl Sink for Consumer {
             self.sent.lock().unwrap().push(note);
         }
         let mut fails = self.fails.lock().unwrap();
-        if fails.as_mut().is_some_and(|fails| fails()) {
+        let mut loses = |sent: &Outgoing| {
+            let identity = sent.event.identity.to_string();
+            fails.as_mut().is_some_and(|fails| fails(&identity))
+        };
+        if events.iter().any(&mut loses) {
             return Outcome::Failed {
                 reason: "its answer is lost".to_owned(),
                 retry_after: None,

@@ -1,0 +1,279 @@
+//! Whatever fails: every acknowledged webhook is delivered once and in order, or visibly parked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use cloakroom_aws::DynamoLedger;
+use cloakroom_core::id::StreamId;
+use cloakroom_emulators::Fault;
+use cloakroom_engine::ports::Ledger as _;
+use cloakroom_engine::record::{CursorState, Key, Record};
+use cloakroom_lambda::Role;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+
+use crate::chaos::{Chaos, weather};
+use crate::given::{World, failures, webhook};
+
+const CONFIG: &str = "
+sources:
+  orders:
+    verify: { scheme: none }
+    id: header:webhook-id
+    key: header:x-key
+    order: { kind: dense, at: header:x-seq, first: 1, gap: { after: 1h, then: wait } }
+  feed:
+    verify: { scheme: none }
+    id: header:webhook-id
+    key: header:x-key
+    order: { kind: arrival }
+subscriptions:
+  all:
+    sources: [orders, feed]
+    sink: { sqs-fifo: { queue: \"https://sqs.us-east-1.amazonaws.com/1/all.fifo\" } }
+    retry: { attempts: 6, base: 5ms, max: 20ms }
+";
+
+const KEYS: [&str; 3] = ["A", "B", "C"];
+const PER_KEY: u64 = 5;
+
+/// Of each stream the identities that must be seen, in order: by number, or as they were first sent.
+type Expected = BTreeMap<String, Vec<String>>;
+
+fn shuffled(rng: &mut StdRng) -> (Vec<Value>, Expected) {
+    let mut all = Vec::new();
+    for source in ["orders", "feed"] {
+        for key in KEYS {
+            all.extend((1..=PER_KEY).map(|n| (source, key, n)));
+        }
+    }
+    all.shuffle(rng);
+    let mut expected = Expected::new();
+    for (source, key, n) in &all {
+        let of_stream = expected.entry(format!("{source}/{key}")).or_default();
+        of_stream.push(format!("{key}-{n}"));
+    }
+    for (stream, identities) in &mut expected {
+        if stream.starts_with("orders") {
+            identities.sort();
+        }
+    }
+    let mut webhooks = Vec::new();
+    for (source, key, n) in all {
+        let webhook = webhook(source, key, n);
+        webhooks.push(webhook.clone());
+        if rng.random_bool(0.2) {
+            webhooks.push(webhook);
+        }
+    }
+    (webhooks, expected)
+}
+
+/// Whether the subscription stopped at this stream, where an operator sees it.
+async fn is_parked(world: &World, stream: &str) -> bool {
+    let (source, key) = stream.split_once('/').unwrap();
+    let ledger = DynamoLedger::new(&world.plain, &world.table);
+    let key = Key::Cursor("all".into(), StreamId::new(source, key));
+    match ledger.get(&key).await.unwrap() {
+        Some(Record::Cursor(cursor)) => matches!(cursor.state, CursorState::Parked { .. }),
+        _ => false,
+    }
+}
+
+/// With quiet around it, works until everything was seen or is parked.
+async fn settle(chaos: &mut Chaos, expected: &Expected) -> Vec<String> {
+    chaos.world.tamper.calm();
+    chaos.world.consumer.fail(None);
+    chaos.rough = false;
+    for _ in 0..30 {
+        chaos.work().await;
+        chaos.sweep().await.unwrap();
+        chaos.work().await;
+        let seen = chaos.world.consumer.seen();
+        let mut parked = Vec::new();
+        let mut missing = false;
+        for (stream, identities) in expected {
+            if seen.get(stream) == Some(identities) {
+                continue;
+            }
+            if is_parked(&chaos.world, stream).await {
+                parked.push(stream.clone());
+            } else {
+                missing = true;
+            }
+        }
+        if !missing {
+            return parked;
+        }
+    }
+    panic!(
+        "seen: {:#?}\nexpected: {expected:#?}",
+        chaos.world.consumer.seen()
+    );
+}
+
+/// What of a parked stream was seen is the beginning of what is expected.
+fn check(chaos: &Chaos, expected: &Expected, parked: &[String]) {
+    for (stream, seen) in chaos.world.consumer.seen() {
+        let of_stream = &expected[&stream];
+        assert!(of_stream.starts_with(&seen), "{stream}: {seen:?}");
+        assert!(seen.len() == of_stream.len() || parked.contains(&stream));
+    }
+}
+
+async fn storm(seed: u64) {
+    eprintln!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (webhooks, expected) = shuffled(&mut rng);
+    let mut chaos = Chaos::new(World::new(CONFIG).await, seed).await;
+    chaos.world.tamper.choose(weather(seed, 0.08));
+    let mut consumer = StdRng::seed_from_u64(seed + 1);
+    let fails = move |_: &str| consumer.random_bool(0.15);
+    chaos.world.consumer.fail(Some(Box::new(fails)));
+    for webhook in &webhooks {
+        chaos.send(webhook).await;
+        if rng.random_bool(0.3) {
+            chaos.work().await;
+        }
+        if rng.random_bool(0.05) {
+            // A sweep that fails comes again.
+            drop(chaos.sweep().await);
+        }
+    }
+    let parked = settle(&mut chaos, &expected).await;
+    check(&chaos, &expected, &parked);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_doubled_or_out_of_order_1() {
+    for seed in 1..=3 {
+        storm(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_doubled_or_out_of_order_2() {
+    for seed in 101..=103 {
+        storm(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_consumer_never_takes_is_parked_and_holds_up_nothing_else() {
+    let (webhooks, expected) = shuffled(&mut StdRng::seed_from_u64(7));
+    let mut chaos = Chaos::new(World::new(CONFIG).await, 7).await;
+    let fails = |identity: &str| identity == "B-3";
+    chaos.world.consumer.fail(Some(Box::new(fails)));
+    for webhook in &webhooks {
+        chaos.send(webhook).await;
+    }
+    chaos.rough = false;
+    for _ in 0..20 {
+        chaos.work().await;
+        chaos.sweep().await.unwrap();
+    }
+    let parked = settle(&mut chaos, &expected).await;
+    check(&chaos, &expected, &parked);
+    for stream in ["feed/B", "orders/B"] {
+        assert!(is_parked(&chaos.world, stream).await, "{stream}");
+    }
+}
+
+/// One webhook from the provider to the consumer, each step until it is done, while the `k`th request meets `fault`. Whether
+/// there was a `k`th.
+async fn killed_at(chaos: &mut Chaos, source: &str, key: &str, k: usize, fault: Fault) -> bool {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    chaos.world.tamper.choose(move |_| {
+        let is_it = counted.fetch_add(1, Ordering::Relaxed) + 1 == k;
+        is_it.then(|| fault.clone())
+    });
+    chaos.send(&webhook(source, key, 1)).await;
+    chaos.work().await;
+    chaos.world.tamper.calm();
+    count.load(Ordering::Relaxed) >= k
+}
+
+async fn killed_between_any_two_calls(source: &str, fault: Fault) {
+    let mut chaos = Chaos::new(World::new(CONFIG).await, 1).await;
+    chaos.rough = false;
+    assert!(!killed_at(&mut chaos, source, "warm", usize::MAX, fault.clone()).await);
+    let mut k = 0;
+    loop {
+        k += 1;
+        let key = format!("K{k}");
+        let met = killed_at(&mut chaos, source, &key, k, fault.clone()).await;
+        // Nothing but the retries of provider, pipe and queue was needed: no sweep.
+        let seen = chaos.world.consumer.seen();
+        let expected = vec![format!("{key}-1")];
+        assert_eq!(
+            seen.get(&format!("{source}/{key}")),
+            Some(&expected),
+            "killed at {k}"
+        );
+        if !met {
+            break;
+        }
+    }
+    assert!(k > 10, "the path has only {k} requests");
+}
+
+#[tokio::test]
+async fn a_function_may_die_before_any_request() {
+    killed_between_any_two_calls("orders", Fault::HaltBefore).await;
+    killed_between_any_two_calls("feed", Fault::HaltBefore).await;
+}
+
+#[tokio::test]
+async fn a_function_may_die_after_any_request() {
+    killed_between_any_two_calls("orders", Fault::HaltAfter).await;
+    killed_between_any_two_calls("feed", Fault::HaltAfter).await;
+}
+
+#[tokio::test]
+async fn any_answer_may_be_lost() {
+    killed_between_any_two_calls("orders", Fault::LoseAnswer).await;
+    killed_between_any_two_calls("feed", Fault::LoseAnswer).await;
+}
+
+/// An item that passes the pipes' filters and is no record.
+async fn poison(world: &World) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let client = aws_sdk_dynamodb::Client::new(&world.plain);
+    for (sort, kind) in [("EVENT#1", "EVENT"), ("HEAD", "HEAD")] {
+        let put = client.put_item().table_name(&world.table);
+        put.item("PK", text("poison"))
+            .item("SK", text(sort))
+            .item("kind", text(kind))
+            .item("advanced", text("yes"))
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_poison_record_fails_alone() {
+    let mut chaos = Chaos::new(World::new(CONFIG).await, 1).await;
+    chaos.rough = false;
+    chaos.send(&webhook("orders", "A", 1)).await;
+    poison(&chaos.world).await;
+    chaos.send(&webhook("orders", "B", 1)).await;
+    for (at, role) in [(0, Role::Resequence), (1, Role::Dispatch)] {
+        chaos.pipes[at].fetch().await;
+        let batch = chaos.pipes[at].batch(100);
+        assert_eq!(batch.len(), 3);
+        let of_poison = |record: &&Value| record["dynamodb"]["Keys"]["PK"]["S"] == "poison";
+        let named = batch.iter().find(of_poison).unwrap()["eventID"].clone();
+        let answer = chaos.invoke(role, batch.into()).await.unwrap();
+        assert_eq!(failures(&answer), [named.as_str().unwrap()]);
+    }
+    chaos.work().await;
+    let seen = chaos.world.consumer.seen();
+    let expected = ["A", "B"].map(|key| (format!("orders/{key}"), vec![format!("{key}-1")]));
+    assert_eq!(seen, Expected::from(expected));
+}
