@@ -114,11 +114,34 @@ impl Chaos {
             let answer = self
                 .invoke_once_or_twice(Role::Ingest, webhook.clone())
                 .await;
-            if answer.is_ok_and(|answer| answer["statusCode"].as_u64() < Some(300)) {
+            if is_acknowledged(answer) {
                 return;
             }
         }
         panic!("a webhook was never acknowledged");
+    }
+
+    /// Sends webhooks at the same time, to an instance each, until all are acknowledged.
+    pub(crate) async fn send_together(&mut self, webhooks: &[Value]) {
+        let mut left = webhooks.to_vec();
+        for _ in 0..50 {
+            let world = &self.world;
+            let work = async {
+                let calls = left.iter().map(async |webhook| {
+                    let function = world.function(Role::Ingest).await?;
+                    world.call(&function, webhook.clone()).await
+                });
+                Ok(futures::future::join_all(calls).await)
+            };
+            if let Ok(answers) = unless_halted(&world.tamper, work).await {
+                let mut answers = answers.into_iter();
+                left.retain(|_| !answers.next().is_some_and(is_acknowledged));
+            }
+            if left.is_empty() {
+                return;
+            }
+        }
+        panic!("some webhooks were never acknowledged");
     }
 
     /// One batch of each pipe, the doorbells, the timers.
@@ -198,6 +221,10 @@ impl Chaos {
         // What fails is lost here: the sweep finds it.
         drop(self.invoke(Role::Sweep, messages(&timers)).await);
     }
+}
+
+fn is_acknowledged(answer: Result<Value, String>) -> bool {
+    answer.is_ok_and(|answer| answer["statusCode"].as_u64() < Some(300))
 }
 
 async fn unless_halted<T>(
