@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use tokio::sync::Notify;
 
 /// What happens to one request instead of what should.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub enum Fault {
     HaltBefore,
     /// It is sent and answered, and nobody is there any more to take the answer: see [`Tamper::halted`].
     HaltAfter,
+    /// It is held back until this is notified, and then goes its way: see [`Tamper::halted`].
+    Hold(Arc<Notify>),
 }
 
 impl Fault {
@@ -58,7 +61,7 @@ type Choose = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
 #[derive(Clone, Default)]
 pub struct Tamper {
     state: Arc<Mutex<State>>,
-    halted: Arc<tokio::sync::Notify>,
+    halted: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -103,7 +106,7 @@ impl Tamper {
         std::mem::take(&mut self.state().exchanges)
     }
 
-    /// Returns once a request was halted. Whoever waits for its answer is to be dropped then.
+    /// Returns once a request was halted or is held back. Whoever waits for the answer of a halted one is to be dropped then.
     pub async fn halted(&self) {
         self.halted.notified().await;
     }
@@ -181,6 +184,10 @@ impl HttpConnector for Connector {
                     return Err(ConnectorError::timeout("no answer comes".into()));
                 }
                 Some(Fault::HaltBefore) => return halt.await,
+                Some(Fault::Hold(release)) => {
+                    tamper.halted.notify_one();
+                    release.notified().await;
+                }
                 None | Some(Fault::LoseAnswer | Fault::HaltAfter) => {}
             }
             let mut response = real.call(request).await?;

@@ -1,6 +1,7 @@
 //! The functions while everything around them fails: seeded, so that a failure can be had again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cloakroom_emulators::{Fault, Tamper};
 use cloakroom_lambda::start::Function;
@@ -41,7 +42,7 @@ pub(crate) fn weather(seed: u64, rate: f64) -> impl FnMut(&str) -> Option<Fault>
 
 /// Functions, pipes and queues, and what goes wrong between them.
 pub(crate) struct Chaos {
-    pub(crate) world: World,
+    pub(crate) world: Arc<World>,
     pub(crate) pipes: [Pipe; 2],
     rng: StdRng,
     instances: HashMap<&'static str, Function>,
@@ -57,7 +58,7 @@ impl Chaos {
             world.pipe(Role::Dispatch).await,
         ];
         Self {
-            world,
+            world: Arc::new(world),
             pipes,
             rng: StdRng::seed_from_u64(!seed),
             instances: HashMap::new(),
@@ -223,7 +224,7 @@ impl Chaos {
     }
 }
 
-fn is_acknowledged(answer: Result<Value, String>) -> bool {
+pub(crate) fn is_acknowledged(answer: Result<Value, String>) -> bool {
     answer.is_ok_and(|answer| answer["statusCode"].as_u64() < Some(300))
 }
 

@@ -15,8 +15,9 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
+use tokio::sync::Notify;
 
-use crate::chaos::{Chaos, weather};
+use crate::chaos::{Chaos, is_acknowledged, weather};
 use crate::given::{World, failures, webhook};
 
 const CONFIG: &str = "
@@ -260,6 +261,91 @@ async fn a_function_may_die_after_any_request() {
 async fn any_answer_may_be_lost() {
     killed_between_any_two_calls("orders", Fault::LoseAnswer).await;
     killed_between_any_two_calls("feed", Fault::LoseAnswer).await;
+}
+
+#[tokio::test]
+async fn any_request_may_be_refused() {
+    let refused = Fault::error(400, "AccessDeniedException");
+    killed_between_any_two_calls("orders", refused.clone()).await;
+    killed_between_any_two_calls("feed", refused).await;
+}
+
+/// Two webhooks of one stream. The first is taken in and resequenced, but its `k`th request is held back until the second
+/// has gone all the way. Whether there was a `k`th.
+async fn overtaken_at(
+    chaos: &mut Chaos,
+    source: &str,
+    key: &str,
+    [x, y]: [u64; 2],
+    k: usize,
+) -> bool {
+    let (release, finished) = (Arc::new(Notify::new()), Notify::new());
+    let (mut count, held) = (0, Arc::clone(&release));
+    chaos.world.tamper.choose(move |_| {
+        count += 1;
+        (count == k).then(|| Fault::Hold(Arc::clone(&held)))
+    });
+    let world = Arc::clone(&chaos.world);
+    let first = async {
+        let ingest = world.function(Role::Ingest).await.unwrap();
+        let answer = world.call(&ingest, webhook(source, key, x)).await;
+        assert!(is_acknowledged(answer));
+        let mut pipe = world.pipe(Role::Resequence).await;
+        pipe.fetch().await;
+        let mut batch = pipe.batch(usize::MAX);
+        let partition = format!("STREAM#{source}/{key}");
+        batch.retain(|record| record["dynamodb"]["Keys"]["PK"]["S"] == partition.as_str());
+        assert!(!batch.is_empty(), "nothing is in {partition}");
+        let resequence = world.function(Role::Resequence).await.unwrap();
+        let answer = world.call(&resequence, batch.into()).await.unwrap();
+        assert_eq!(failures(&answer), [""; 0]);
+        finished.notify_one();
+    };
+    let second = async {
+        let is_held = tokio::select! {
+            () = world.tamper.halted() => true,
+            () = finished.notified() => false,
+        };
+        chaos.send(&webhook(source, key, y)).await;
+        chaos.work().await;
+        release.notify_one();
+        is_held
+    };
+    let ((), is_held) = tokio::join!(first, second);
+    chaos.world.tamper.calm();
+    is_held
+}
+
+async fn overtaken_at_any_request(source: &str, numbers: [u64; 2]) {
+    let mut chaos = Chaos::new(World::new(CONFIG).await, 1).await;
+    chaos.rough = false;
+    // The functions that overtake are warm.
+    killed_at(&mut chaos, source, "warm", usize::MAX, Fault::LoseAnswer).await;
+    let mut k = 0;
+    loop {
+        k += 1;
+        let key = format!("K{k}");
+        let met = overtaken_at(&mut chaos, source, &key, numbers, k).await;
+        chaos.work().await;
+        let mut seen = chaos.world.consumer.seen();
+        let mut of_stream = seen.remove(&format!("{source}/{key}")).unwrap_or_default();
+        if source == "feed" {
+            of_stream.sort();
+        }
+        let expected = [1, 2].map(|n| format!("{key}-{n}"));
+        assert_eq!(of_stream, expected, "overtaken at {k}");
+        if !met {
+            break;
+        }
+    }
+    assert!(k > 10, "the path has only {k} requests");
+}
+
+#[tokio::test]
+async fn another_handler_may_overtake_at_any_request() {
+    overtaken_at_any_request("orders", [1, 2]).await;
+    overtaken_at_any_request("orders", [2, 1]).await;
+    overtaken_at_any_request("feed", [1, 2]).await;
 }
 
 /// An item that passes the pipes' filters and is no record.
