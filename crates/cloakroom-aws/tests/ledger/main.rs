@@ -4,4 +4,3 @@ mod conformance;
 mod faults;
 mod given;
 mod table;
-mod tamper;
