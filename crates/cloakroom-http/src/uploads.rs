@@ -39,7 +39,7 @@ const NOT_THE_WEBHOOKS: [HeaderName; 5] = [
 struct Announcement {
     content_type: String,
     content_length: u64,
-    sha256: Sha256,
+    sha256: String,
     headers: BTreeMap<String, String>,
 }
 
@@ -83,7 +83,7 @@ async fn make_offer(app: &App, request: Request<Body>) -> Result<Offer, Problem>
         url,
         headers: headers(&announcement)?,
         size: announcement.content_length,
-        sha256: announcement.sha256,
+        sha256: sha256(&announcement.sha256)?,
         offered: app.engine().now(),
     };
     Ok(app.engine().offer_upload(uploads, &announced).await?)
@@ -101,6 +101,14 @@ fn webhook(public_url: &str, uri: &Uri) -> Result<(String, String), Problem> {
     let query = uri.query().map(|query| format!("?{query}"));
     let url = [public_url, path, query.as_deref().unwrap_or_default()].concat();
     Ok((source.to_owned(), url))
+}
+
+fn sha256(text: &str) -> Result<Sha256, Problem> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
+        Problem::invalid("`sha256` must be the body's hash in 64 hexadecimal digits")
+    })?;
+    Ok(Sha256(bytes))
 }
 
 /// The webhook's headers, its content type among them.

@@ -121,7 +121,7 @@ async fn an_announcement_must_be_one() {
     without.as_object_mut().unwrap().remove("sha256");
     for (announcement, word) in [
         (without, "sha256"),
-        (with("sha256", "abc".into()), "length"),
+        (with("sha256", "abc".into()), "64 hex"),
         (with("more", 1.into()), "more"),
         (with("content_type", "a\r\nb".into()), "content_type"),
         (with("headers", json!({"a b": "1"})), "a b"),
