@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::clock;
 use crate::webhook::SECRET;
@@ -33,13 +34,17 @@ const SINK_SECRET: &str = "whsec_Y2xvYWtyb29tLWJlbmNoLWRlbGl2ZXJpZXM=";
 /// The items of the table, by `PK` and `SK`.
 pub(crate) type Table = BTreeMap<(String, String), Value>;
 
-/// A running one. It ends with the program's runtime.
-#[derive(Debug, Clone)]
+/// A running one, for one start of a function: what an earlier one sends too late goes to another port.
+#[derive(Debug)]
 pub(crate) struct Cloud {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    shared: Shared,
+    accepting: JoinHandle<()>,
 }
+
+#[derive(Debug, Clone)]
+struct Shared(Arc<Mutex<State>>);
 
 /// One start of a function, as seen from here.
 #[derive(Debug, Default)]
@@ -69,47 +74,58 @@ struct State {
 type Answer = Response<Full<Bytes>>;
 
 impl Cloud {
-    /// Starts one, whose answers to requests to AWS take `latency`.
-    pub(crate) async fn start(latency: Duration) -> anyhow::Result<Self> {
+    /// Starts one over `table`, which hands out `event`. Its answers to requests to AWS take `latency`.
+    pub(crate) async fn start(
+        latency: Duration,
+        table: Table,
+        event: Value,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let cloud = Self {
-            address: listener.local_addr()?,
-            state: Arc::new(Mutex::new(State {
-                latency,
-                ..State::default()
-            })),
-        };
-        let serving = cloud.clone();
-        tokio::spawn(async move {
+        let address = listener.local_addr()?;
+        let shared = Shared(Arc::new(Mutex::new(State {
+            table,
+            event,
+            latency,
+            seen: Seen::default(),
+        })));
+        let serving = shared.clone();
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serving.clone().connection(stream));
             }
         });
-        Ok(cloud)
-    }
-
-    /// Makes ready for a function that is going to be handed `event` over `table`.
-    pub(crate) fn prepare(&self, table: &Table, event: &Value) {
-        let mut state = self.state();
-        state.table.clone_from(table);
-        state.event.clone_from(event);
-        state.seen = Seen::default();
+        Ok(Self {
+            address,
+            shared,
+            accepting,
+        })
     }
 
     /// Whether the function has answered, or failed.
     pub(crate) fn is_over(&self) -> bool {
-        let state = self.state();
+        let state = self.shared.state();
         state.seen.answered.is_some() || state.seen.failed.is_some()
     }
 
     /// What the function did, and the table after it.
-    pub(crate) fn take(&self) -> (Seen, Table) {
-        let mut state = self.state();
-        (std::mem::take(&mut state.seen), state.table.clone())
+    pub(crate) fn end(self) -> (Seen, Table) {
+        let mut state = self.shared.state();
+        (
+            std::mem::take(&mut state.seen),
+            std::mem::take(&mut state.table),
+        )
     }
+}
 
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connection(self, stream: TcpStream) {
