@@ -89,11 +89,15 @@ pub(crate) async fn run(directory: &Path, args: &Args) -> anyhow::Result<Report>
     table.retain(|(partition, _), _| !partition.starts_with("STREAM#"));
     for role in ROLES {
         let is_wanted = args.role.as_deref().is_none_or(|wanted| wanted == role);
-        let runs = if is_wanted { args.runs } else { 1 };
-        let mut times: Vec<Times> = args.functions.iter().map(|_| Times::default()).collect();
+        // What comes before it prepares the table, and that is all.
+        let (functions, runs) = match is_wanted {
+            true => (&args.functions[..], args.runs),
+            false => (&args.functions[..1], 1),
+        };
+        let mut times: Vec<Times> = functions.iter().map(|_| Times::default()).collect();
         let mut last = None;
         for _ in 0..runs {
-            for (function, times) in args.functions.iter().zip(&mut times) {
+            for (function, times) in functions.iter().zip(&mut times) {
                 let (started, after) = setting.start(function, role, &table, &event).await?;
                 times.asked.push(started.asked);
                 times.answered.push(started.answered);
@@ -104,6 +108,9 @@ pub(crate) async fn run(directory: &Path, args: &Args) -> anyhow::Result<Report>
         let (seen, after) = last.expect("there is at least one run");
         if is_wanted {
             add(&mut report, args, role, times, &seen);
+            if args.role.is_some() {
+                break;
+            }
         }
         event = next(role, &after, &seen)?;
         table = after;
