@@ -11,6 +11,7 @@ mod judges;
 mod large;
 mod limits;
 mod operate;
+mod packing;
 mod restart;
 mod schemes;
 mod support;

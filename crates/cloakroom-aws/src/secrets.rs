@@ -224,11 +224,14 @@ impl Secrets {
 
     async fn read(&self, name: &str) -> Result<Known, SecretError> {
         let client = self.client(name);
-        let current = stage(&client, name, CURRENT).await?;
+        // At once: a function waits for this before it takes its first webhook.
+        let stages = [CURRENT, PENDING, PREVIOUS].map(|label| stage(&client, name, label));
+        let mut stages = join_all(stages).await.into_iter();
+        let current = stages.next().expect("the current one is asked for first")?;
         let current = value(&current).ok_or(SecretError::Empty)?;
         let mut others = Vec::new();
-        for label in [PENDING, PREVIOUS] {
-            let other = match stage(&client, name, label).await {
+        for other in stages {
+            let other = match other {
                 Ok(found) => value(&found),
                 Err(error @ SecretError::Unavailable(_)) => return Err(error),
                 // There is none, or this process may not see it: no reason to refuse the current one.

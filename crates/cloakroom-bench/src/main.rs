@@ -8,10 +8,12 @@
 //! | `webhook`, `connection`, `generator` | the load: prepared requests, closed loop and open loop |
 //! | `consumer` | takes deliveries, and checks that each came once and in order |
 //! | `server`, `null`, `process` | the servers under measurement, and what they use |
+//! | `cloud` | what a function finds around it in AWS |
 //! | `scenario` | what is measured, a file each |
 //! | `report` | figures as a table or as JSON |
 
 mod clock;
+mod cloud;
 mod connection;
 mod consumer;
 mod disk;
@@ -29,7 +31,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::report::{Machine, Printer, Report};
-use crate::scenario::{cpu, floor, ingest, keys, large, latency, memory, reversed};
+use crate::scenario::{cold_start, cpu, floor, ingest, keys, large, latency, memory, reversed};
 use crate::server::Place;
 
 /// The scenarios of `all`, in order.
@@ -77,6 +79,8 @@ enum Command {
     Reversed(reversed::Args),
     /// A million streams.
     Keys(keys::Args),
+    /// The start of the functions of the AWS form, with each role, over a stand-in for AWS. Not part of `all`.
+    ColdStart(cold_start::Args),
     /// The server that does nothing.
     #[command(hide = true)]
     Null {
@@ -90,13 +94,18 @@ fn main() -> anyhow::Result<()> {
     if let Command::Null { port } = cli.command {
         return null::run(port);
     }
-    let place = place(&cli)?;
-    let machine = Machine::examine(&place.directory)?;
+    let directory = directory(&cli)?;
+    let machine = Machine::examine(&directory)?;
     // One thread for the generator: it shares the machine with the server, and must leave it most of it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut printer = Printer::begin(machine, cli.json);
+    if let Command::ColdStart(args) = &cli.command {
+        printer.add(runtime.block_on(cold_start::run(&directory, args))?);
+        return printer.end();
+    }
+    let place = place(&cli, directory)?;
     if matches!(cli.command, Command::All) {
         for name in ALL {
             let command = Cli::try_parse_from(["cloakroom-bench", name])?.command;
@@ -108,25 +117,34 @@ fn main() -> anyhow::Result<()> {
     printer.end()
 }
 
-fn place(cli: &Cli) -> anyhow::Result<Place> {
+/// Where this program is.
+fn beside() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let beside = own.parent().context("a program lies in a directory")?;
-    let binary = cli
-        .server
-        .clone()
-        .unwrap_or_else(|| beside.join("cloakroom"));
+    Ok(beside.to_owned())
+}
+
+/// Where data directories are made.
+fn directory(cli: &Cli) -> anyhow::Result<PathBuf> {
+    let beside = beside()?;
+    let default = beside.parent().unwrap_or(&beside).join("bench-data");
+    let directory = cli.dir.clone().unwrap_or(default);
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    absolute(&directory)
+}
+
+fn place(cli: &Cli, directory: PathBuf) -> anyhow::Result<Place> {
+    let default = beside()?.join("cloakroom");
+    let binary = cli.server.clone().unwrap_or(default);
     ensure!(
         binary.is_file(),
         "there is no {}: build it with `cargo build --release`, or name another with `--server`",
         binary.display()
     );
-    let default = beside.parent().unwrap_or(beside).join("bench-data");
-    let directory = cli.dir.clone().unwrap_or(default);
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
     Ok(Place {
         binary: absolute(&binary)?,
-        directory: absolute(&directory)?,
+        directory,
         keep: cli.keep,
     })
 }
@@ -146,6 +164,8 @@ async fn measure(place: &Place, command: &Command) -> anyhow::Result<Report> {
         Command::Memory(args) => memory::run(place, args).await,
         Command::Reversed(args) => reversed::run(place, args).await,
         Command::Keys(args) => keys::run(place, args).await,
-        Command::All | Command::Null { .. } => unreachable!("`main` takes these itself"),
+        Command::All | Command::ColdStart(_) | Command::Null { .. } => {
+            unreachable!("`main` takes these itself")
+        }
     }
 }

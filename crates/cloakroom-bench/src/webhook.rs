@@ -20,6 +20,9 @@ pub(crate) const MARK: &[u8] = b"\"reference\":\"bench-";
 /// The digits of a serial number.
 pub(crate) const SERIAL_DIGITS: usize = 12;
 
+/// Names and values.
+pub(crate) type Headers = Vec<(String, String)>;
+
 /// How webhooks spread over streams: number `n` is the next one of key `n % keys`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
@@ -69,6 +72,24 @@ impl Shape {
     }
 }
 
+/// The headers of a webhook's signature, and its payload.
+pub(crate) fn signed(shape: Shape, serial: u64) -> anyhow::Result<(Headers, Vec<u8>)> {
+    let scheme = Scheme::new(SchemeName::Adyen);
+    let signer = Signer::new(&scheme, &Secret::new(SECRET.as_bytes().to_vec()))
+        .context("the scheme does not take the secret")?;
+    let url = format!("http://localhost/in/{SOURCE}");
+    // Nothing is signed but the body.
+    let headers = Headers::new();
+    let head = RequestHead {
+        method: "POST",
+        url: &url,
+        headers: &headers,
+    };
+    let payload = shape.payload(serial);
+    let headers = signer.sign(&head, "", Timestamp::from_secs(0), &payload)?;
+    Ok((headers, payload))
+}
+
 /// Whole requests, ready to be written to a socket.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -79,21 +100,9 @@ pub(crate) struct Batch {
 impl Batch {
     /// Prepares the webhooks with these numbers, in this order.
     pub(crate) fn sign(shape: Shape, serials: impl Iterator<Item = u64>) -> anyhow::Result<Self> {
-        let scheme = Scheme::new(SchemeName::Adyen);
-        let signer = Signer::new(&scheme, &Secret::new(SECRET.as_bytes().to_vec()))
-            .context("the scheme does not take the secret")?;
-        let url = format!("http://localhost/in/{SOURCE}");
-        // Nothing is signed but the body.
-        let headers: Vec<(String, String)> = Vec::new();
-        let head = RequestHead {
-            method: "POST",
-            url: &url,
-            headers: &headers,
-        };
         let mut batch = Self::default();
         for serial in serials {
-            let payload = shape.payload(serial);
-            let headers = signer.sign(&head, "", Timestamp::from_secs(0), &payload)?;
+            let (headers, payload) = signed(shape, serial)?;
             batch.push(&headers, &payload);
         }
         Ok(batch)

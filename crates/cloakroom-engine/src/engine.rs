@@ -13,7 +13,7 @@ use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, Subscr
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::RequestHead;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,10 +31,13 @@ use crate::ports::{
 };
 use crate::pull::{Batch, Ready};
 use crate::record::{DeadLetter, Key, Quarantined, Record, SourceRecord, SubscriptionRecord};
-use crate::shared::{ClaimLinks, Common, Holder, Settings, Settled, Shared, StoreError};
+use crate::shared::{Active, ClaimLinks, Common, Holder, Settings, Settled, Shared, StoreError};
 use crate::sweeper::{SLICE, Sweep};
 use crate::tail::Tail;
 
+/// How many records are looked up at once when an engine starts: on a shared ledger each is a round trip, and each one
+/// under way needs a connection.
+const REGISTERED_AT_ONCE: usize = 8;
 /// How many streams are resequenced at once: enough to fill a group commit.
 const RESEQUENCERS: usize = 64;
 /// How many streams one subscription is served in at once.
@@ -145,17 +148,7 @@ impl Engine {
             entropy,
             links,
         } = parts;
-        for source in catalog.sources() {
-            register_source(ledger.as_ref(), source).await?;
-        }
-        let mut active = BTreeMap::new();
-        for subscription in catalog.subscriptions() {
-            let record = register_subscription(ledger.as_ref(), subscription, clock.now()).await?;
-            active.insert(
-                subscription.name.clone(),
-                Arc::new(activate(Arc::clone(subscription), record)),
-            );
-        }
+        let active = register(&catalog, ledger.as_ref(), clock.now()).await?;
         let appender = Appender {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
@@ -397,7 +390,7 @@ impl Engine {
     }
 
     /// The subscription of this name, if it is one whose events are fetched.
-    fn pulled(&self, name: &SubscriptionName) -> Result<&crate::shared::Active, OperateError> {
+    fn pulled(&self, name: &SubscriptionName) -> Result<&Active, OperateError> {
         let active = self.shared.active(name)?;
         if matches!(active.config.route, Route::Pull { .. }) {
             return Ok(active);
@@ -523,7 +516,7 @@ impl Engine {
             (Some(claim), _) => Ok(self.shared.claims.read(claim, range).await?),
             (None, Some(inline)) => {
                 let part = slice(inline, range);
-                Ok(Box::pin(futures::stream::iter([Ok(part)])))
+                Ok(Box::pin(stream::iter([Ok(part)])))
             }
             (None, None) => {
                 let text = "a ledger entry has neither its payload nor a claim";
@@ -610,8 +603,8 @@ async fn unwound(work: impl Future<Output = Result<(), StoreError>>) -> Result<(
     }
 }
 
-fn activate(config: Arc<Subscription>, record: SubscriptionRecord) -> crate::shared::Active {
-    crate::shared::Active {
+fn activate(config: Arc<Subscription>, record: SubscriptionRecord) -> Active {
+    Active {
         config,
         since: record.since,
         disabled: RwLock::new(record.disabled),
@@ -649,6 +642,30 @@ async fn register_subscription(
 }
 
 /// Refuses to continue streams under another ordering than they were made under.
+/// Registers the sources, and then what subscribes to them.
+async fn register(
+    catalog: &Catalog,
+    ledger: &dyn Ledger,
+    now: Timestamp,
+) -> Result<BTreeMap<SubscriptionName, Arc<Active>>, StartError> {
+    let sources: Vec<_> = catalog
+        .sources()
+        .map(|source| register_source(ledger, source))
+        .collect();
+    let sources = stream::iter(sources).buffered(REGISTERED_AT_ONCE);
+    sources.try_collect::<()>().await?;
+    let subscriptions: Vec<_> = catalog
+        .subscriptions()
+        .map(async |subscription| {
+            let record = register_subscription(ledger, subscription, now).await?;
+            let active = Arc::new(activate(Arc::clone(subscription), record));
+            Ok((subscription.name.clone(), active))
+        })
+        .collect();
+    let subscriptions = stream::iter(subscriptions).buffered(REGISTERED_AT_ONCE);
+    subscriptions.try_collect().await
+}
+
 async fn register_source(ledger: &dyn Ledger, source: &Source) -> Result<(), StartError> {
     loop {
         let record = SourceRecord {

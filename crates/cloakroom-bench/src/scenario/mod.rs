@@ -1,5 +1,6 @@
 //! What is measured, a file per scenario.
 
+pub(crate) mod cold_start;
 pub(crate) mod cpu;
 pub(crate) mod floor;
 pub(crate) mod ingest;
