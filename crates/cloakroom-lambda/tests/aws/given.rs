@@ -13,7 +13,7 @@ use cloakroom_core::secret::Secret;
 use cloakroom_emulators::{MiniStack, Tamper};
 use cloakroom_engine::ports::{Clock as _, Outcome, Outgoing, Sink};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
-use cloakroom_lambda::start::{Function, Stores};
+use cloakroom_lambda::start::{Function, Stores, UPLOAD_TTL};
 use cloakroom_lambda::{Message, Queue, Role, SendError};
 use cloakroom_pipes::aws::StreamSource;
 use serde_json::{Value, json};
@@ -155,6 +155,7 @@ impl World {
         let stores = Stores {
             ledger: Arc::new(DynamoLedger::new(&self.tampered, &self.table)),
             links: Arc::new(claims.links(self.config.claims.url_ttl.get(), None)),
+            uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
             claims: Arc::new(claims),
             clock,
             entropy: Arc::new(SystemEntropy),
