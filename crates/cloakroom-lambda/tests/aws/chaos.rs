@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cloakroom_emulators::{Fault, Tamper};
 use cloakroom_lambda::start::Function;
@@ -17,13 +18,18 @@ use crate::pipe::Pipe;
 /// How often a pipe tries a batch before it gives it up: as `pipes/` says, and the first time.
 const TRIES: u32 = 6;
 
-/// What happens to a request: mostly nothing.
-pub(crate) fn weather(seed: u64, rate: f64) -> impl FnMut(&str) -> Option<Fault> + Send {
+/// What happens to a request: mostly nothing. Counts what is not nothing.
+pub(crate) fn weather(
+    seed: u64,
+    rate: f64,
+    met: Arc<AtomicUsize>,
+) -> impl FnMut(&str) -> Option<Fault> + Send {
     let mut rng = StdRng::seed_from_u64(seed);
     move |action| {
         if !rng.random_bool(rate) {
             return None;
         }
+        met.fetch_add(1, Ordering::Relaxed);
         let is_s3 = action.ends_with("Object");
         Some(match rng.random_range(0..8) {
             0 | 1 if is_s3 => Fault::Answer(
