@@ -78,10 +78,7 @@ fn announce(body: &[u8]) -> Announced {
     };
     let signer = Signer::new(&Scheme::new(SchemeName::Github), &secret()).unwrap();
     let signed = signer.sign(&head, "e1", now(), body).unwrap();
-    let mut headers: Vec<_> = signed
-        .into_iter()
-        .map(|(name, value)| (name.to_string(), value))
-        .collect();
+    let mut headers = signed;
     for (name, value) in [
         ("content-type", "application/x.stuff"),
         ("x-id", "e1"),
