@@ -44,7 +44,7 @@ fn announce(signed: Timestamp) -> Value {
     let headers = signer.sign(&head, "msg_1", signed, BODY).unwrap();
     let headers: serde_json::Map<_, _> = headers
         .into_iter()
-        .map(|(name, value)| (name.to_string(), value.into()))
+        .map(|(name, value)| (name, value.into()))
         .collect();
     json!({
         "content_type": "application/json", "content_length": BODY.len(),
