@@ -77,8 +77,7 @@ fn announce(body: &[u8]) -> Announced {
         headers: &no_headers,
     };
     let signer = Signer::new(&Scheme::new(SchemeName::Github), &secret()).unwrap();
-    let signed = signer.sign(&head, "e1", now(), body).unwrap();
-    let mut headers = signed;
+    let mut headers = signer.sign(&head, "e1", now(), body).unwrap();
     for (name, value) in [
         ("content-type", "application/x.stuff"),
         ("x-id", "e1"),

@@ -41,8 +41,7 @@ fn headers(body: &[u8], signed: Timestamp) -> Vec<(String, String)> {
     };
     let secret = Secret::new(b"a token of some length".to_vec());
     let signer = Signer::new(&Scheme::new(SchemeName::Stripe), &secret).unwrap();
-    let signed = signer.sign(&head, "msg_1", signed, body).unwrap();
-    let mut headers = signed;
+    let mut headers = signer.sign(&head, "msg_1", signed, body).unwrap();
     headers.push(("webhook-id".to_owned(), "e1".to_owned()));
     headers
 }
