@@ -1,5 +1,5 @@
 //! One scenario in both forms: webhooks shuffled, doubled, with a number that is never sent and one that is forged, to
-//! an SQS FIFO queue, an EventBridge bus and an HTTP consumer.
+//! an SQS FIFO queue, an SNS topic, an EventBridge bus and an HTTP consumer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
-use super::stack::{Stack, queue_arn};
+use super::stack::{Stack, queue_arn, topic_arn};
 use crate::support::consumer::Consumer;
 use crate::support::http::{Answer, Request};
 use crate::support::server::{HEX_SECRET, SECRET, Server, TEXT_SECRET};
@@ -154,9 +154,11 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
     let consumer = Consumer::start();
     let subscriptions = format!(
         "{}  queue: {{ sources: [transfers], from: earliest, sink: {{ sqs-fifo: {{ queue: \"{}\" }} }} }}\n  \
-         bus: {{ sources: [transfers], from: earliest, sink: {{ eventbridge: {{ bus: webhooks }} }} }}\n",
+         bus: {{ sources: [transfers], from: earliest, sink: {{ eventbridge: {{ bus: webhooks }} }} }}\n  \
+         topic: {{ sources: [transfers], from: earliest, sink: {{ sns: {{ topic: \"{}\" }} }} }}\n",
         http_subscription(&consumer),
         queue_arn("ledger.fifo"),
+        topic_arn(),
     );
     let config = config(
         [
@@ -211,16 +213,18 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
         "the two forms hand out the same"
     );
 
-    let mut queued = Vec::new();
-    wait_until("the queue has all", || {
-        queued.extend(stack.drain("ledger.fifo"));
-        queued.len() >= total
-    });
-    let queued: Vec<Value> = queued
-        .iter()
-        .map(|one| serde_json::from_str(one.body().unwrap()).unwrap())
-        .collect();
-    assert_eq!(by_stream(&queued), in_order(), "at the SQS FIFO consumer");
+    for (queue, consumer) in [("ledger.fifo", "SQS FIFO"), ("topic.fifo", "SNS FIFO")] {
+        let mut queued = Vec::new();
+        wait_until("the queue has all", || {
+            queued.extend(stack.drain(queue));
+            queued.len() >= total
+        });
+        let bodies = queued.iter().map(|one| one.body().unwrap());
+        let queued: Vec<Value> = bodies
+            .map(|body| serde_json::from_str(body).unwrap())
+            .collect();
+        assert_eq!(by_stream(&queued), in_order(), "at the {consumer} consumer");
+    }
 
     let mut observed = Vec::new();
     wait_until("the bus passed all on", || {

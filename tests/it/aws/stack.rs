@@ -58,6 +58,7 @@ impl Stack {
             make_stores(&sdk, secrets).await;
             let queues = make_queues(&sdk).await;
             make_bus(&sdk).await;
+            make_topic(&sdk).await;
             make_functions(
                 &sdk,
                 &file,
@@ -207,6 +208,7 @@ async fn make_queues(sdk: &aws_config::SdkConfig) -> HashMap<&'static str, Strin
         "timers",
         "dead-pipes",
         "ledger.fifo",
+        "topic.fifo",
         "observed",
     ] {
         let mut create = client.create_queue().queue_name(name).attributes(
@@ -252,6 +254,24 @@ async fn make_bus(sdk: &aws_config::SdkConfig) {
         .rule("all")
         .event_bus_name("webhooks")
         .targets(target)
+        .send()
+        .await
+        .unwrap();
+}
+
+pub(crate) fn topic_arn() -> String {
+    format!("arn:aws:sns:{}:000000000000:events.fifo", MiniStack::REGION)
+}
+
+/// A FIFO topic, and a queue that is subscribed to it.
+async fn make_topic(sdk: &aws_config::SdkConfig) {
+    let client = aws_sdk_sns::Client::new(sdk);
+    let create = client.create_topic().name("events.fifo");
+    create.attributes("FifoTopic", "true").send().await.unwrap();
+    let subscribe = client.subscribe().topic_arn(topic_arn()).protocol("sqs");
+    let subscribe = subscribe.endpoint(queue_arn("topic.fifo"));
+    subscribe
+        .attributes("RawMessageDelivery", "true")
         .send()
         .await
         .unwrap();
