@@ -11,3 +11,4 @@ mod faults;
 mod given;
 mod meter;
 mod pipe;
+mod rotation;
