@@ -16,7 +16,7 @@ use cloakroom_core::config::Config;
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_engine::ports::{Clock, Entropy, Uploads};
 use cloakroom_engine::system::SystemEntropy;
-use cloakroom_engine::{Bell, Engine, Parts, Stepper};
+use cloakroom_engine::{Bell, Due, Engine, Parts, Stepper};
 use cloakroom_http::configured;
 use cloakroom_lambda::start::{LEASE, LEASE_OWNER, UPLOAD_TTL};
 use cloakroom_lambda::{Doorbell, Host, Message, Queue, Rings, SendError, SqsQueue, Vault};
@@ -168,10 +168,10 @@ pub(super) async fn start(
         let queue = |url: &String| -> Arc<dyn Queue> {
             Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url))
         };
-        if let Some((doorbells, timers)) = &options.queues {
-            let rings = Rings::new(queue(doorbells), queue(timers), Arc::clone(clock), entropy);
-            pass_on(stepper, rings, clock, &beside);
-        }
+        let rings = options.queues.as_ref().map(|(doorbells, timers)| {
+            Rings::new(queue(doorbells), queue(timers), Arc::clone(clock), entropy)
+        });
+        pass_on(stepper, rings, clock, &beside);
         engine
     };
     refresh(vault, engine.clone(), clock, &beside);
@@ -268,13 +268,19 @@ fn answered(
     Ok(serde_json::to_value(answer).expect("an answer is plain data"))
 }
 
-/// Passes what operators asked for on to the queues of the deployed functions.
-fn pass_on(stepper: Stepper, rings: Rings, clock: &Arc<dyn Clock>, beside: &Beside) {
+/// Passes deliveries that operators asked for on to the queues of the deployed functions. The rest of what was rung is let
+/// go: of new entries the pipes tell, and a gap that was passed over is found by the sweep. It must be taken even
+/// when there are no queues, or it would pile up.
+fn pass_on(stepper: Stepper, rings: Option<Rings>, clock: &Arc<dyn Clock>, beside: &Beside) {
     let (clock, stop) = (Arc::clone(clock), beside.stop.clone());
     beside.tasks.spawn(async move {
         loop {
             let stopping = stop.is_cancelled();
-            if let Err(error) = rings.pass_all_on(stepper.rung()).await {
+            let mut bells = stepper.rung();
+            bells.retain(|bell| matches!(bell.due, Due::Deliver(..)));
+            if let Some(rings) = &rings
+                && let Err(error) = rings.pass_all_on(bells).await
+            {
                 tracing::error!(%error, "a doorbell was not rung: what was asked for waits for the next sweep");
             }
             if stopping {
