@@ -32,7 +32,7 @@ use crate::ports::{
 use crate::pull::{Batch, Ready};
 use crate::record::{DeadLetter, Key, Quarantined, Record, SourceRecord, SubscriptionRecord};
 use crate::shared::{Active, ClaimLinks, Common, Holder, Settings, Settled, Shared, StoreError};
-use crate::sweeper::{SLICE, Sweep};
+use crate::sweeper::{SLICE, SLICE_SHARED, Sweep};
 use crate::tail::Tail;
 
 /// How many records are looked up at once when an engine starts: on a shared ledger each is a round trip, and each one
@@ -44,7 +44,7 @@ const RESEQUENCERS: usize = 64;
 const DELIVERERS: usize = 64;
 /// How long the rolling sweep rests between two slices once it has been round.
 const SWEEP_REST: Duration = Duration::from_secs(1);
-/// The same on a shared ledger, where every visit costs reads that are paid for, and others sweep too.
+/// The same on a shared ledger, where others sweep too.
 const SWEEP_REST_SHARED: Duration = Duration::from_secs(60);
 /// How long a worker waits after a store failed.
 const STORE_REST: Duration = Duration::from_millis(500);
@@ -559,11 +559,16 @@ impl Shared {
                 .sleep_until(self.clock.now().after(STORE_REST))
                 .await;
         }
+        let (slice, rest) = match self.ledger.is_exclusive() {
+            true => (SLICE, SWEEP_REST),
+            false => (SLICE_SHARED, SWEEP_REST_SHARED),
+        };
         let mut sweep = Sweep::default();
         let mut slices: u32 = 0;
         let mut been_round = false;
+        let mut reclaimed_until = None;
         loop {
-            let failed = match self.sweep(&mut sweep, SLICE).await {
+            let failed = match self.sweep(&mut sweep, slice).await {
                 Ok(last) => {
                     been_round |= last;
                     false
@@ -578,15 +583,14 @@ impl Shared {
                 if let Err(error) = self.forget_resolved().await {
                     tracing::error!(%error, "old decisions could not be removed");
                 }
-                if let Err(error) = self.reclaim_orphans(None).await {
-                    tracing::error!(%error, "unreferenced claims could not be removed");
+                match self.reclaim_orphans(reclaimed_until).await {
+                    Ok((_, until)) => reclaimed_until = Some(until),
+                    Err(error) => {
+                        tracing::error!(%error, "unreferenced claims could not be removed");
+                    }
                 }
             }
             if been_round || failed {
-                let rest = match self.ledger.is_exclusive() {
-                    true => SWEEP_REST,
-                    false => SWEEP_REST_SHARED,
-                };
                 self.clock.sleep_until(self.clock.now().after(rest)).await;
             } else {
                 tokio::task::yield_now().await;

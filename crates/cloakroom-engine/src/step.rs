@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
+use cloakroom_core::id::{StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 
@@ -18,6 +18,10 @@ use crate::ports::{LedgerError, Reclaimed, TransactError, Write};
 use crate::record::{Key, Record, SourceRecord};
 use crate::shared::{Holder, Shared, StoreError};
 use crate::sweeper::{DueFrom, Sweep};
+
+/// Under which names places are kept: the engine's own, which no source can have.
+const SWEEP: &str = STATE_SOURCE;
+const RECLAIM: &str = "cloakroom/reclaim";
 
 /// An engine without workers. Cheap to clone. Its steps may run at once, with one exception: deliveries of one
 /// (subscription, stream) under one `owner` must not, see [`Stepper::open`].
@@ -136,32 +140,19 @@ impl Stepper {
 
     /// Where the last call of [`Stepper::keep_sweep_cursor`] left off.
     pub async fn sweep_cursor(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.sweep_record().await?.and_then(|record| {
-            let cursor = record.ordering;
-            (!cursor.is_empty()).then_some(cursor)
-        }))
+        Ok(self.kept(SWEEP).await?.0)
     }
 
     /// Keeps the place of the rolling sweep in the ledger, for the host's next life. Of two hosts that sweep at once
     /// either place is kept: both leave nothing out, since the sweep goes round.
     pub async fn keep_sweep_cursor(&self, cursor: Option<&str>) -> Result<(), StoreError> {
-        let before = self.sweep_record().await?;
-        let revision = before.as_ref().map_or(0, |before| before.revision);
-        // The engine's own source has no ordering to remember: its record keeps the sweep's place.
-        let record = Record::Source(SourceRecord {
-            name: sweep_record_name(),
-            generation: 0,
-            ordering: cursor.unwrap_or_default().to_owned(),
-            revision: revision + 1,
-        });
-        let write = match before {
-            None => Write::Create(record),
-            Some(_) => Write::Replace { record, revision },
-        };
-        match self.shared().ledger.transact(vec![write]).await {
-            Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
-            Err(TransactError::Ledger(error)) => Err(error.into()),
-        }
+        self.keep(SWEEP, cursor.unwrap_or_default()).await
+    }
+
+    /// Up to when [`Stepper::reclaim`] has looked at what was written. `None` before the first time.
+    pub async fn reclaimed_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        let (kept, _) = self.kept(RECLAIM).await?;
+        Ok(kept.and_then(|kept| Timestamp::parse_rfc3339(&kept)))
     }
 
     /// Removes what nothing refers to any more: old decisions about quarantined webhooks, and payloads whose webhook was
@@ -169,14 +160,39 @@ impl Stepper {
     pub async fn reclaim(&self, after: Option<Timestamp>) -> Result<Reclaimed, StoreError> {
         let step = self.step(None);
         step.forget_resolved().await?;
-        step.reclaim_orphans(after).await
+        let (reclaimed, until) = step.reclaim_orphans(after).await?;
+        self.keep(RECLAIM, &until.to_string()).await?;
+        Ok(reclaimed)
     }
 
-    async fn sweep_record(&self) -> Result<Option<SourceRecord>, LedgerError> {
-        let key = Key::Source(sweep_record_name());
-        match self.shared().ledger.get(&key).await? {
-            Some(Record::Source(record)) => Ok(Some(record)),
-            _ => Ok(None),
+    /// What was kept under a name, with its revision.
+    async fn kept(&self, name: &str) -> Result<(Option<String>, u64), LedgerError> {
+        match self.shared().ledger.get(&Key::Source(name.into())).await? {
+            Some(Record::Source(record)) => {
+                let text = (!record.ordering.is_empty()).then_some(record.ordering);
+                Ok((text, record.revision))
+            }
+            _ => Ok((None, 0)),
+        }
+    }
+
+    /// Keeps a text. Another host that does so meanwhile is as good.
+    async fn keep(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let (_, revision) = self.kept(name).await?;
+        // The engine's own sources have no ordering to remember: their records keep places.
+        let record = Record::Source(SourceRecord {
+            name: name.into(),
+            generation: 0,
+            ordering: text.to_owned(),
+            revision: revision + 1,
+        });
+        let write = match revision {
+            0 => Write::Create(record),
+            _ => Write::Replace { record, revision },
+        };
+        match self.shared().ledger.transact(vec![write]).await {
+            Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
+            Err(TransactError::Ledger(error)) => Err(error.into()),
         }
     }
 
@@ -193,8 +209,4 @@ impl fmt::Debug for Stepper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stepper").finish_non_exhaustive()
     }
-}
-
-fn sweep_record_name() -> SourceName {
-    STATE_SOURCE.into()
 }

@@ -13,6 +13,7 @@
 //! | [`upload`] | notifications of S3: what providers put into the bucket becomes events |
 //! | [`Rings`], [`Queue`], [`Doorbell`] | bells as messages |
 //! | [`Vault`] | secrets, read again while the host runs |
+//! | [`units`] | what a webhook asks of AWS |
 //! | [`Role`], [`Environment`], [`start`] | what a function is, what it is told, and putting it together |
 
 mod answer;
@@ -30,6 +31,7 @@ pub mod start;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod units;
 pub mod upload;
 mod vault;
 

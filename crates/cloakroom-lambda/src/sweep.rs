@@ -1,7 +1,12 @@
-//! Schedules and the timers queue: what is due, and what nobody rang for.
+//! Schedules, the timers queue and the pipes' dead letters: what is due, and what nobody rang for.
+//!
+//! A rolling sweep of every stream reads some items of each, so it goes round slowly: [`STREAMS_A_CALL`] streams a minute.
+//! Nothing waits for it while all is well: what is due is listed, and what moves rings. When doorbells were given up, it
+//! goes round at once.
 
 use std::time::Duration;
 
+use aws_lambda_events::sqs::SqsMessage;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::{Bell, Due, DueCursor, StoreError};
 use futures::StreamExt as _;
@@ -17,18 +22,24 @@ use crate::resequence::look;
 const SLICE: usize = 100;
 /// How many streams are resequenced at once.
 const STREAMS_AT_ONCE: usize = 16;
-/// How far back the daily look for unreferenced claims goes.
+/// How many streams a schedule's call visits: at about five reads each, some dollars a month however many there are.
+const STREAMS_A_CALL: usize = 100;
+/// How far back the first look for unreferenced claims goes; later ones begin where the last one ended.
 const RECLAIMED_SINCE: Duration = Duration::from_secs(4 * 24 * 60 * 60);
 
 /// What a schedule asks for, in its input; anything without a `task` is a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Task {
-    /// What is due, then the rolling sweep: every minute.
+    /// What is due, then a slice of the rolling sweep: every minute.
     #[default]
     Sweep,
-    /// What nothing refers to any more, of the last days: once a day.
+    /// The whole of the rolling sweep, as far as the time allows: for operators.
+    Round,
+    /// What nothing refers to any more, of what was written since the last time: once a day.
     Reclaim,
+    /// The same, of all times: reads every payload's labels. For operators.
+    ReclaimAll,
 }
 
 /// What came of a schedule's call.
@@ -45,7 +56,7 @@ pub struct Summary {
     pub reclaimed: u64,
 }
 
-/// Does what a schedule asks for, or what the messages of the timers queue ring for; the invocation is ended at `ends`.
+/// Does what a schedule asks for, or what the messages of a queue ring for; the invocation is ended at `ends`.
 ///
 /// # Errors
 /// When a store fails: what was found until then is rung for, and the sweep's place is kept.
@@ -56,7 +67,7 @@ pub async fn sweep(
 ) -> Result<Value, HandlerError> {
     let deadline = host.deadline(ends);
     let answer = if event.get("Records").is_some() {
-        serde_json::to_value(timers(host, event, deadline).await?)
+        serde_json::to_value(messages_of_queues(host, event, deadline).await?)
     } else {
         serde_json::to_value(scheduled(host, &event, deadline).await?)
     };
@@ -72,7 +83,7 @@ async fn scheduled(
         None => Task::Sweep,
         Some(task) => Task::deserialize(task).map_err(|_| HandlerError::Event {
             found: format!("a schedule's with the task {task}"),
-            expected: "`sweep` or `reclaim`",
+            expected: "`sweep`, `round`, `reclaim` or `reclaim-all`",
         })?,
     };
     let mut summary = Summary::default();
@@ -80,10 +91,17 @@ async fn scheduled(
         Task::Sweep => {
             // What is due does not wait for a rolling sweep that fails, nor the other way round.
             let due = attend_due(host, deadline, &mut summary).await;
-            let rolled = roll_on(host, deadline, &mut summary).await;
+            let cursor = host.stepper.sweep_cursor().await?;
+            let rolled = roll_on(host, cursor, Some(STREAMS_A_CALL), deadline, &mut summary).await;
             due.and(rolled)?;
         }
-        Task::Reclaim => reclaim(host, deadline, &mut summary).await?,
+        Task::Round => roll_on(host, None, None, deadline, &mut summary).await?,
+        Task::Reclaim => {
+            let first = host.clock.now().before(RECLAIMED_SINCE);
+            let since = host.stepper.reclaimed_until().await?.unwrap_or(first);
+            reclaim(host, Some(since), deadline, &mut summary).await?;
+        }
+        Task::ReclaimAll => reclaim(host, None, deadline, &mut summary).await?,
     }
     tracing::info!(?summary, "swept");
     Ok(summary)
@@ -107,17 +125,18 @@ async fn attend_due(
     Ok(())
 }
 
-/// Slices of the rolling sweep, from where the last call left off, until it has been round or the time is over.
+/// The rolling sweep from `cursor` on: `streams` of them, or until it has been round or the time is over.
 async fn roll_on(
     host: &Host,
+    mut cursor: Option<String>,
+    streams: Option<usize>,
     deadline: Option<Timestamp>,
     summary: &mut Summary,
 ) -> Result<(), StoreError> {
-    let mut cursor = host.stepper.sweep_cursor().await?;
     let mut failed = None;
     while !host.is_over(deadline) {
         let before = cursor.clone();
-        let swept = host.stepper.sweep(cursor, SLICE).await;
+        let swept = host.stepper.sweep(cursor, streams.unwrap_or(SLICE)).await;
         summary.forgotten += swept.bells.len();
         ring(host, swept.bells, deadline).await;
         cursor = swept.next;
@@ -130,8 +149,8 @@ async fn roll_on(
         if stuck {
             break;
         }
-        if cursor.is_none() {
-            summary.round = true;
+        summary.round = cursor.is_none();
+        if summary.round || streams.is_some() {
             break;
         }
     }
@@ -141,11 +160,11 @@ async fn roll_on(
 
 async fn reclaim(
     host: &Host,
+    since: Option<Timestamp>,
     deadline: Option<Timestamp>,
     summary: &mut Summary,
 ) -> Result<(), StoreError> {
-    let since = host.clock.now().before(RECLAIMED_SINCE);
-    let work = host.stepper.reclaim(Some(since));
+    let work = host.stepper.reclaim(since);
     let reclaimed = match deadline {
         None => work.await?,
         Some(deadline) => tokio::select! {
@@ -185,33 +204,70 @@ async fn ring(host: &Host, bells: Vec<Bell>, deadline: Option<Timestamp>) {
         .await;
 }
 
-/// Messages of the timers queue: each for itself, in any order.
-async fn timers(
+/// Messages of the timers queue, each for itself, in any order; and those that are no doorbells, such as what a pipe gave
+/// up: they tell which records nobody was rung for only in a form that cannot be read back, so the sweep goes round.
+async fn messages_of_queues(
     host: &Host,
     event: Value,
     deadline: Option<Timestamp>,
 ) -> Result<BatchAnswer, HandlerError> {
-    let work = messages(event)?.into_iter().map(async |message| {
-        let done = match read(&message) {
-            _ if host.is_over(deadline) => false,
-            None => {
-                let message_id = message.message_id.as_deref();
-                tracing::error!(message_id, "a message is no doorbell");
-                false
-            }
-            Some(bell) => match &bell.due {
-                Due::Resequence(stream) => look(host, stream).await,
-                Due::Deliver(..) => match host.rings.pass_all_on(vec![bell]).await {
-                    Ok(()) => true,
-                    Err(error) => {
-                        tracing::error!(%error, "a doorbell was not rung");
-                        false
-                    }
-                },
-            },
+    let name = |message: &SqsMessage| message.message_id.clone().unwrap_or_default();
+    let (bells, dead): (Vec<_>, Vec<_>) = messages(event)?
+        .into_iter()
+        .map(|message| (read(&message), message))
+        .partition(|(bell, _)| bell.is_some());
+    let work = bells.into_iter().map(async |(bell, message)| {
+        let attended = match bell {
+            Some(bell) if !host.is_over(deadline) => attend(host, bell).await,
+            _ => false,
         };
-        (!done).then(|| message.message_id.unwrap_or_default())
+        (!attended).then(|| name(&message))
     });
     let failed = futures::future::join_all(work).await;
-    Ok(BatchAnswer::failed(failed.into_iter().flatten()))
+    let mut failed: Vec<String> = failed.into_iter().flatten().collect();
+    let dead: Vec<SqsMessage> = dead.into_iter().map(|(_, message)| message).collect();
+    if !dead.is_empty() && !go_round(host, &dead, deadline).await? {
+        failed.extend(dead.iter().map(name));
+    }
+    Ok(BatchAnswer::failed(failed))
+}
+
+/// Whether what a doorbell asks for is done.
+async fn attend(host: &Host, bell: Bell) -> bool {
+    match &bell.due {
+        Due::Resequence(stream) => look(host, stream).await,
+        Due::Deliver(..) => match host.rings.pass_all_on(vec![bell]).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "a doorbell was not rung");
+                false
+            }
+        },
+    }
+}
+
+/// Visits every stream, since doorbells were given up. `false` when the time did not suffice: the messages come again,
+/// and the sweep goes on where it was.
+async fn go_round(
+    host: &Host,
+    dead: &[SqsMessage],
+    deadline: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let is_new = |message: &SqsMessage| {
+        let received = message.attributes.get("ApproximateReceiveCount");
+        received.is_none_or(|times| times == "1")
+    };
+    let begins = dead.iter().any(is_new);
+    if begins {
+        let messages = dead.len();
+        tracing::warn!(messages, "doorbells were given up: every stream is visited");
+    }
+    let cursor = match begins {
+        true => None,
+        false => host.stepper.sweep_cursor().await?,
+    };
+    let mut summary = Summary::default();
+    roll_on(host, cursor, None, deadline, &mut summary).await?;
+    tracing::info!(?summary, "swept");
+    Ok(summary.round)
 }

@@ -1,8 +1,10 @@
-//! What a webhook of one KB costs, by functions that are warm. `docs/cost.md` has these numbers: change both.
+//! What a webhook of one KB costs, by functions that are warm. `units.json` has these numbers, `cloakroom cost` uses them
+//! and `docs/cost.md` tells them: change all.
 
 use cloakroom_lambda::Role;
 use cloakroom_lambda::start::Function;
-use serde_json::Value;
+use cloakroom_lambda::units::{Requests, Units};
+use serde_json::{Value, json};
 
 use crate::given::{World, failures, messages, webhook};
 use crate::meter::{Cost, Meter};
@@ -33,6 +35,13 @@ struct Line {
 impl Line {
     /// Warm, and a first webhook of key `A` of each source has gone through.
     async fn warm(subscriptions: usize, more: &str) -> Box<Self> {
+        let mut line = Self::new(subscriptions, more).await;
+        line.through(&[webhook("orders", "A", 1)]).await;
+        line.through(&[webhook("feed", "A", 1)]).await;
+        line
+    }
+
+    async fn new(subscriptions: usize, more: &str) -> Box<Self> {
         let names = (1..=subscriptions).map(|n| {
             format!("  s{n}: {{ sources: [orders, feed], sink: {{ sqs-fifo: {{ queue: \"https://sqs.us-east-1.amazonaws.com/1/q{n}.fifo\" }} }} }}\n")
         });
@@ -56,15 +65,12 @@ impl Line {
         ];
         world.tamper.taken();
         let functions = functions.try_into().unwrap_or_else(|_| unreachable!());
-        let mut line = Box::new(Self {
+        Box::new(Self {
             world,
             meter: Meter::default(),
             pipes,
             functions,
-        });
-        line.through(&[webhook("orders", "A", 1)]).await;
-        line.through(&[webhook("feed", "A", 1)]).await;
-        line
+        })
     }
 
     async fn accept(&self, webhook: Value) {
@@ -95,7 +101,8 @@ impl Line {
         rung
     }
 
-    /// What it costs to take webhooks in one after the other, and then to move all of them on at once.
+    /// Takes webhooks in one after the other, and then moves all of them on at once: what it costs, and how many
+    /// doorbells rang.
     async fn through(&mut self, webhooks: &[Value]) -> (Cost, usize) {
         for webhook in webhooks {
             self.accept(webhook.clone()).await;
@@ -104,56 +111,67 @@ impl Line {
         (self.meter.measure(&self.world.tamper.exchanges()), rung)
     }
 
-    /// As [`Line::through`], shown.
-    async fn shown(&mut self, webhooks: &[Value]) -> (String, f64, f64, usize) {
-        let (cost, rung) = self.through(webhooks).await;
-        let (calls, writes, reads) = cost.shown();
-        (calls, writes, reads, rung)
+    /// A call of the sweep, which does nothing but visit all streams.
+    async fn sweep(&mut self) -> (Cost, usize) {
+        let function = self.world.function(Role::Sweep).await.unwrap();
+        self.meter.measure(&self.world.tamper.exchanges());
+        let summary = self.world.call(&function, json!({})).await.unwrap();
+        assert_eq!(summary["round"], true, "{summary}");
+        let cost = self.meter.measure(&self.world.tamper.exchanges());
+        (cost, self.world.doorbells.take().len())
     }
 }
 
 #[track_caller]
-fn check(
-    found: &(String, f64, f64, usize),
-    calls: &str,
-    writes: f64,
-    reads: f64,
-    doorbells: usize,
-) {
-    assert_eq!(*found, (calls.to_owned(), writes, reads, doorbells));
+fn check((cost, doorbells): &(Cost, usize), situation: &str) {
+    let units = Units::measured();
+    let known = units.of(situation);
+    let found = Requests {
+        about: known.about.clone(),
+        calls: cost.calls.clone(),
+        writes: cost.writes,
+        reads: cost.reads,
+        doorbells: *doorbells as u64,
+    };
+    assert_eq!(
+        &found, known,
+        "{situation}: units.json and docs/cost.md say something else"
+    );
 }
 
 /// The aim: one object, 3 write units and 1 for each subscription, 2 read units and 2 for each.
 #[tokio::test]
 async fn in_order() {
     let mut line = Line::warm(1, "").await;
-    let one = line.shown(&[webhook("orders", "A", 2)]).await;
-    let calls = "2 GetItem, 3 PutItem, 1 PutObject, 2 Query";
-    check(&one, calls, 4.0, 4.0, 1);
+    let one = line.through(&[webhook("orders", "A", 2)]).await;
+    check(&one, "in-order");
+    let units = Units::measured();
+    let payload = webhook("orders", "A", 2)["body"].as_str().unwrap().len();
+    assert_eq!(payload as u64, units.payload_bytes);
+    let largest = line.meter.entries().into_iter().max().unwrap();
+    assert_eq!((largest - payload) as u64, units.entry_overhead_bytes);
 }
 
 #[tokio::test]
 async fn in_order_for_two_subscriptions() {
     let mut line = Line::warm(2, "").await;
-    let one = line.shown(&[webhook("orders", "A", 2)]).await;
-    let calls = "3 GetItem, 4 PutItem, 1 PutObject, 3 Query";
-    check(&one, calls, 5.0, 6.0, 2);
+    let one = line.through(&[webhook("orders", "A", 2)]).await;
+    check(&one, "in-order-two-subscriptions");
 }
 
 #[tokio::test]
 async fn in_order_without_an_object() {
     let mut line = Line::warm(1, "claims: { above: 8KiB }\n").await;
-    let one = line.shown(&[webhook("orders", "A", 2)]).await;
-    check(&one, "2 GetItem, 3 PutItem, 2 Query", 4.0, 4.0, 1);
+    let one = line.through(&[webhook("orders", "A", 2)]).await;
+    check(&one, "in-order-in-the-ledger-only");
 }
 
 /// Its head is written twice, with a place in the index of heads, and its cursor twice, with a lease.
 #[tokio::test]
 async fn the_first_of_a_stream() {
     let mut line = Line::warm(1, "").await;
-    let one = line.shown(&[webhook("orders", "B", 1)]).await;
-    let calls = "4 GetItem, 5 PutItem, 1 PutObject, 2 Query";
-    check(&one, calls, 7.0, 6.0, 1);
+    let one = line.through(&[webhook("orders", "B", 1)]).await;
+    check(&one, "first-of-its-key");
 }
 
 /// Head and cursor are written once for all of them.
@@ -161,39 +179,51 @@ async fn the_first_of_a_stream() {
 async fn ten_of_one_stream_in_a_batch() {
     let mut line = Line::warm(1, "").await;
     let webhooks: Vec<Value> = (2..12).map(|n| webhook("orders", "A", n)).collect();
-    let ten = line.shown(&webhooks).await;
-    let calls = "2 GetItem, 12 PutItem, 10 PutObject, 4 Query";
-    check(&ten, calls, 22.0, 12.0, 1);
+    let ten = line.through(&webhooks).await;
+    check(&ten, "ten-of-one-key");
 }
 
 /// The first of them opens a gap, which is listed for attention; the second closes it.
 #[tokio::test]
 async fn a_pair_out_of_order() {
     let mut line = Line::warm(1, "").await;
-    let third = line.shown(&[webhook("orders", "A", 3)]).await;
-    let calls = "1 GetItem, 2 PutItem, 1 PutObject, 1 Query";
-    check(&third, calls, 4.0, 2.0, 0);
-    let second = line.shown(&[webhook("orders", "A", 2)]).await;
-    let calls = "2 GetItem, 3 PutItem, 1 PutObject, 3 Query";
-    check(&second, calls, 5.0, 5.0, 1);
+    let third = line.through(&[webhook("orders", "A", 3)]).await;
+    check(&third, "opens-a-gap");
+    let second = line.through(&[webhook("orders", "A", 2)]).await;
+    check(&second, "closes-a-gap");
 }
 
 /// Event, identity and head in a transaction; whoever reads the head then looks for the event it names.
 #[tokio::test]
 async fn in_the_order_of_arrival() {
     let mut line = Line::warm(1, "").await;
-    let one = line.shown(&[webhook("feed", "A", 2)]).await;
-    let calls = "1 BatchGetItem, 4 GetItem, 2 PutItem, 1 PutObject, 2 Query, 1 TransactWriteItems";
-    check(&one, calls, 10.0, 7.0, 1);
+    let one = line.through(&[webhook("feed", "A", 2)]).await;
+    check(&one, "arrival");
 }
 
 /// The condition of its put fails, at the price of the event that is there.
 #[tokio::test]
 async fn a_duplicate() {
     let mut line = Line::warm(1, "").await;
-    let again = line.shown(&[webhook("orders", "A", 1)]).await;
-    let calls = "1 HeadObject, 1 PutItem, 1 PutObject";
-    check(&again, calls, 2.0, 0.0, 0);
-    let again = line.shown(&[webhook("feed", "A", 1)]).await;
-    check(&again, "2 GetItem, 1 HeadObject, 1 PutObject", 0.0, 2.0, 0);
+    let again = line.through(&[webhook("orders", "A", 1)]).await;
+    check(&again, "duplicate");
+    let again = line.through(&[webhook("feed", "A", 1)]).await;
+    check(&again, "duplicate-arrival");
+}
+
+/// A visit reads. What is past retention goes in the visit after the one that raises the floor over it.
+#[tokio::test]
+async fn a_visit_of_the_sweep() {
+    let mut line = Line::new(1, "").await;
+    line.sweep().await;
+    check(&line.sweep().await, "sweep-of-nothing");
+    line.through(&[webhook("orders", "A", 1)]).await;
+    check(&line.sweep().await, "visit");
+    for (source, expires) in [("orders", "expires"), ("feed", "expires-arrival")] {
+        let mut line = Line::new(1, "claims: { retention: 1ms }\n").await;
+        line.through(&[webhook(source, "A", 1)]).await;
+        check(&line.sweep().await, "raises-the-floor");
+        check(&line.sweep().await, expires);
+        check(&line.sweep().await, "visit-of-an-empty-stream");
+    }
 }

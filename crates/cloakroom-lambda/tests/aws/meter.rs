@@ -17,18 +17,9 @@ use serde_json::{Map, Value};
 /// What some requests cost.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Cost {
-    pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) writes: f64,
     pub(crate) reads: f64,
-}
-
-impl Cost {
-    /// The requests by name, and the write and the read units.
-    pub(crate) fn shown(&self) -> (String, f64, f64) {
-        let calls = self.calls.iter().map(|(name, n)| format!("{n} {name}"));
-        let calls: Vec<String> = calls.collect();
-        (calls.join(", "), self.writes, self.reads)
-    }
 }
 
 /// The table as the requests so far left it.
@@ -61,11 +52,22 @@ impl Meter {
                     cost.reads += units(found, 4096) * share(&request);
                 }
                 "BatchGetItem" => cost.reads += batch(&request, &answer),
-                "PutObject" | "HeadObject" => {}
+                "PutObject" | "HeadObject" | "DeleteObject" => {}
                 other => panic!("{other} has no price"),
             }
         }
         cost
+    }
+
+    /// The sizes of the entries of the ledger.
+    pub(crate) fn entries(&self) -> Vec<usize> {
+        let entries = self
+            .items
+            .values()
+            .filter(|item| item["kind"]["S"] == "EVENT");
+        entries
+            .map(|item| size(&Value::Object(item.clone())))
+            .collect()
     }
 
     fn part(&mut self, part: &Value, done: bool) -> f64 {
