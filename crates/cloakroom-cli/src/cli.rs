@@ -4,8 +4,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::commands::{
-    config, dead_letters, demo, doctor, events, listen, parked, quarantine, replay, send, serve,
-    streams, subscriptions,
+    config, cost, dead_letters, demo, doctor, events, listen, parked, quarantine, replay, send,
+    serve, streams, subscriptions,
 };
 use crate::exit::{Exit, Failure, Outcome};
 
@@ -85,6 +85,8 @@ enum Command {
     Config(config::Command),
     /// Examine a data directory that no server uses.
     Doctor(doctor::Args),
+    /// Estimate what a month on AWS costs.
+    Cost(Box<cost::Args>),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -98,6 +100,7 @@ pub(crate) fn execute(cli: Cli) -> Outcome {
     match cli.command {
         Command::Config(command) => config::run(&command, json),
         Command::Doctor(args) => doctor::run(&args, json),
+        Command::Cost(args) => cost::run(&args, json),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -124,9 +127,10 @@ async fn execute_async(command: Command, json: bool) -> Outcome {
         Command::DeadLetters(command) => dead_letters::run(command, json).await,
         Command::Replay(args) => replay::run(args, json).await,
         Command::Subscriptions(command) => subscriptions::run(command, json).await,
-        Command::Config(_) | Command::Doctor(_) | Command::Completions { .. } => {
-            unreachable!("these run without a runtime")
-        }
+        Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Cost(_)
+        | Command::Completions { .. } => unreachable!("these run without a runtime"),
     }
 }
 

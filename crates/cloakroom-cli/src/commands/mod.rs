@@ -1,6 +1,7 @@
 //! A file per command.
 
 pub(crate) mod config;
+pub(crate) mod cost;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod doctor;
