@@ -12,7 +12,8 @@ use tokio::sync::OnceCell;
 
 use super::failure::Call;
 use super::place::{arn, in_region_of};
-use super::{SendOne, TIMEOUT, each, envelope, names, within};
+use super::{SendOne, TIMEOUT, each, envelope, names};
+use crate::client::within;
 
 /// What a message may hold: body and attributes together.
 const MESSAGE_MAX: usize = 1 << 20;
