@@ -45,7 +45,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Starts it with this configuration, in which `{queue:NAME}` stands for the ARN of a queue, which is made.
+    /// Starts it with this configuration.
     pub(crate) fn start(config: &str, secrets: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
@@ -216,7 +216,7 @@ async fn make_queues(sdk: &aws_config::SdkConfig) -> HashMap<&'static str, Strin
     urls
 }
 
-pub(crate) fn queue_arn(name: &str) -> String {
+fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{}:000000000000:{name}", MiniStack::REGION)
 }
 
