@@ -69,7 +69,9 @@ def real_environment() -> dict[str, str]:
 @contextmanager
 def stub_environment(folders: Iterable[Path], emulator: str | None = None) -> Iterator[dict[str, str]]:
     """Terraform's environment for the stub, which runs as long as this does and knows all types that are used in these
-    folders. Any number of Terraform processes may use it at once."""
+    folders. Any number of Terraform processes may use it at once. With an emulator there is one folder, which files that
+    are applied are relative to, as they are to Terraform."""
+    folders = list(folders)
     python, schemas = install.provider_python(), install.schema_folder()
     with tempfile.TemporaryDirectory(prefix="terraform-stub-") as scratch:
         file = Path(scratch, "schema.json")
@@ -78,7 +80,8 @@ def stub_environment(folders: Iterable[Path], emulator: str | None = None) -> It
         command += ["--emulator", emulator] if emulator else []
         environment = dict(os.environ, PYTHONPATH=str(HERE), PYTHONDONTWRITEBYTECODE="1")
         # It ends when our end of its standard input is closed, even when we are killed.
-        stub = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        stub = subprocess.Popen(command, env=environment, cwd=folders[0] if emulator else None, **pipes)
         try:
             attach = stub.stdout.readline().strip()
             if not attach:

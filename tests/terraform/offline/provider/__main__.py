@@ -15,14 +15,14 @@ def main() -> None:
     parser.add_argument("--protocol", type=Path, required=True, help="the folder with the compiled protocol")
     parser.add_argument("--emulator", help="where the emulator listens that changes are applied to")
     options = parser.parse_args()
-    emulator = None
+    schema, emulator = json.loads(options.schema.read_text()), None
     if options.emulator:
         # Only then, since it takes a second to load.
         from ..emulator import Emulator
 
-        emulator = Emulator(options.emulator)
+        emulator = Emulator(options.emulator, schema)
     messages = protocol.load(options.protocol)
-    server, attach = protocol.serve(messages, Provider(messages, json.loads(options.schema.read_text()), emulator))
+    server, attach = protocol.serve(messages, Provider(messages, schema, emulator))
     print(attach, flush=True)
     sys.stdin.read()
     server.stop(grace=None)
