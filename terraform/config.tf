@@ -47,12 +47,6 @@ locals {
       ) : kind == "lambda" ? 60 : 30
     )
   }
-
-  unsigned_sources = [for name, source in local.sources : name if try(source.verify, null) == null]
-  unservable       = [for name, kind in local.sink_kinds : name if contains(["file", "stdout", "pull"], kind)]
-  unreachable      = [for reference in local.references : reference if !startswith(reference, "aws-secret:")]
-  slow             = [for name, seconds in local.delivery_s : name if seconds + 5 > var.functions.deliver.timeout_s]
-  unordered_queues = [for queue in local.own_queues : queue if !endswith(queue, ".fifo")]
 }
 
 data "aws_caller_identity" "current" {}
@@ -65,6 +59,7 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
+  place     = { account = local.account, region = local.region, partition = local.partition }
 }
 
 # The functions read their configuration from here: what is deployed is what is in the file, and its name is its hash,
@@ -84,35 +79,5 @@ resource "aws_s3_object" "config" {
 
   lifecycle {
     create_before_destroy = true
-
-    precondition {
-      condition     = length(local.sources) > 0
-      error_message = "The configuration has no sources: nothing would take webhooks in."
-    }
-
-    precondition {
-      condition     = length(local.unsigned_sources) == 0
-      error_message = "Nothing verifies the webhooks of ${join(", ", local.unsigned_sources)}, and the API is public: give each a `verify`, or say `verify: { scheme: none }` if that is meant."
-    }
-
-    precondition {
-      condition     = length(local.unservable) == 0
-      error_message = "The functions cannot serve the sinks of ${join(", ", local.unservable)}: `file`, `stdout` and `pull` need a server (`cloakroom serve`)."
-    }
-
-    precondition {
-      condition     = length(local.unreachable) == 0
-      error_message = "The functions find secrets in Secrets Manager only, but the configuration says ${join(", ", local.unreachable)}: write `aws-secret:NAME`."
-    }
-
-    precondition {
-      condition     = length(local.slow) == 0
-      error_message = "One delivery to ${join(", ", local.slow)} may take longer than the function `deliver` has: raise `functions.deliver.timeout_s` to 5 seconds above the sink's timeout."
-    }
-
-    precondition {
-      condition     = length(local.unordered_queues) == 0
-      error_message = "${join(", ", local.unordered_queues)}: the name of a queue that keeps order ends in `.fifo`."
-    }
   }
 }

@@ -40,6 +40,17 @@ locals {
     upload  = local.source_secret_arns
   }
 
+  # Through the services alone, which ask on the function's behalf.
+  encryption = var.kms_key_arn == null ? {} : {
+    Encryption = {
+      actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+      resources = [var.kms_key_arn]
+      condition = {
+        StringLike = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"] }
+      }
+    }
+  }
+
   stores = {
     CLOAKROOM_TABLE  = aws_dynamodb_table.ledger.name
     CLOAKROOM_BUCKET = aws_s3_bucket.claims.id
@@ -178,9 +189,11 @@ module "function" {
   description = each.value.description
   handler     = each.key
   size        = var.functions[each.key]
+  place       = local.place
   environment = merge(local.stores, each.value.rings ? local.bells : {})
   statements = merge(
     each.value.statements,
+    local.encryption,
     length(try(local.secret_grants[each.key], [])) == 0 ? {} : {
       Secrets = { actions = ["secretsmanager:GetSecretValue"], resources = local.secret_grants[each.key] }
     },
@@ -193,6 +206,8 @@ module "function" {
     architecture = var.architecture
   }
 
+  vpc = var.vpc
+
   asynchronous = contains(keys(local.asynchronous), each.key) ? merge(local.asynchronous[each.key], {
     dead_letter_arn = aws_sqs_queue.dead["functions"].arn
   }) : null
@@ -203,6 +218,13 @@ resource "aws_lambda_event_source_mapping" "doorbells" {
   function_name           = module.function["deliver"].arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
+
+  dynamic "scaling_config" {
+    for_each = var.deliver_concurrency == null ? [] : [var.deliver_concurrency]
+    content {
+      maximum_concurrency = scaling_config.value
+    }
+  }
 }
 
 resource "aws_lambda_event_source_mapping" "timers" {

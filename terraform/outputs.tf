@@ -1,6 +1,6 @@
 output "ingest_urls" {
   description = "Where providers send webhooks, by source."
-  value       = { for name in keys(local.sources) : name => "${aws_apigatewayv2_api.this.api_endpoint}/in/${name}" }
+  value       = { for name in keys(local.sources) : name => "${local.address}/in/${name}" }
 }
 
 output "api_id" {

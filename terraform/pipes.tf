@@ -9,8 +9,6 @@ module "pipe" {
   stream_arn      = aws_dynamodb_table.ledger.stream_arn
   function_arn    = module.function[each.key].arn
   dead_letter_arn = aws_sqs_queue.dead["pipes"].arn
-  account         = local.account
-  region          = local.region
-  partition       = local.partition
+  place           = local.place
   kms_key_arn     = var.kms_key_arn
 }

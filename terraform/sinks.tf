@@ -39,11 +39,3 @@ resource "aws_sqs_queue" "consumer" {
   sqs_managed_sse_enabled     = var.kms_key_arn == null ? true : null
   kms_master_key_id           = var.kms_key_arn
 }
-
-resource "aws_cloudwatch_event_bus" "this" {
-  for_each = local.own_buses
-
-  name               = each.key
-  description        = "Webhooks of the Cloakroom deployment ${var.name}"
-  kms_key_identifier = var.kms_key_arn
-}

@@ -163,3 +163,173 @@ variable "secret_recovery_days" {
     error_message = "The recovery time must be 0, or 7 to 30 days."
   }
 }
+
+variable "throttling" {
+  description = "How many requests a second the API takes, and how many at once on top. Beyond it providers are answered 429 and come again."
+  type = object({
+    rate_per_s = optional(number, 500)
+    burst      = optional(number, 1000)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.throttling.rate_per_s >= 1 && var.throttling.burst >= 1 && floor(var.throttling.burst) == var.throttling.burst
+    error_message = "Rate and burst must be at least 1, and the burst a whole number."
+  }
+}
+
+variable "source_throttling" {
+  description = "Limits of single sources, by name, so that a noisy one leaves the others their share."
+  type = map(object({
+    rate_per_s = number
+    burst      = number
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for limit in values(var.source_throttling) : limit.rate_per_s >= 1 && limit.burst >= 1])
+    error_message = "Rate and burst must be at least 1."
+  }
+}
+
+variable "custom_domain" {
+  description = "A domain of one's own for the API: its name, the ARN of an ACM certificate of the same Region, and the Route 53 zone for its record (none is made without). With `truststore_uri` (an S3 URL of PEM certificates) callers must show a client certificate, and the API's own address is switched off, since it would ask for none."
+  type = object({
+    name               = string
+    certificate_arn    = string
+    zone_id            = optional(string)
+    truststore_uri     = optional(string)
+    truststore_version = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.custom_domain == null ? true : can(regex("^([a-z0-9-]+\\.)+[a-z]{2,}$", var.custom_domain.name))
+    error_message = "The domain must be a name such as `hooks.example.com`."
+  }
+
+  validation {
+    condition     = var.custom_domain == null ? true : can(regex("^arn:[^:]+:acm:", var.custom_domain.certificate_arn))
+    error_message = "The certificate must be the ARN of one in ACM."
+  }
+
+  validation {
+    condition     = try(var.custom_domain.truststore_uri, null) == null ? true : can(regex("^s3://[^/]+/.+", var.custom_domain.truststore_uri))
+    error_message = "The trust store must be an object in S3: `s3://BUCKET/KEY`."
+  }
+}
+
+variable "jwt" {
+  description = "For providers that use OAuth: an issuer of tokens (a Cognito user pool, or any OIDC issuer), its audiences, and the sources whose callers must show one, with the scopes of which one is needed. Signatures are checked all the same."
+  type = object({
+    issuer   = string
+    audience = set(string)
+    sources  = map(object({ scopes = optional(set(string), []) }))
+  })
+  default = null
+
+  validation {
+    condition     = var.jwt == null ? true : startswith(var.jwt.issuer, "https://") && length(var.jwt.audience) > 0
+    error_message = "The issuer must be an https URL, and there must be an audience."
+  }
+}
+
+variable "deliver_concurrency" {
+  description = "The most invocations of `deliver` at a time, 2 to 1000; null for no limit. Limits the load on consumers without reserving anything."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.deliver_concurrency == null ? true : var.deliver_concurrency >= 2 && var.deliver_concurrency <= 1000
+    error_message = "The limit must be 2 to 1000."
+  }
+}
+
+variable "vpc" {
+  description = "Places the functions into subnets of a VPC. They need a way to S3, DynamoDB, SQS and Secrets Manager from there (see modules/vpc-endpoints), and `deliver` one to its consumers."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null ? true : length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0
+    error_message = "There must be a subnet and a security group."
+  }
+}
+
+variable "bus_rules" {
+  description = "Rules on the buses that the configuration creates, by name: an event pattern as JSON, and either an API destination (a rate limited HTTPS endpoint; without `connection_arn` a connection with an API key is made, whose value you fill in) or the ARN of another target. A bus keeps no order."
+  type = map(object({
+    bus     = string
+    pattern = string
+    api_destination = optional(object({
+      url            = string
+      method         = optional(string, "POST")
+      rate_per_s     = optional(number, 50)
+      connection_arn = optional(string)
+      api_key_header = optional(string, "Authorization")
+    }))
+    target_arn = optional(string)
+    role_arn   = optional(string)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for rule in values(var.bus_rules) : (rule.api_destination == null) != (rule.target_arn == null)])
+    error_message = "Each rule must have either an API destination or the ARN of a target."
+  }
+
+  validation {
+    condition     = alltrue([for rule in values(var.bus_rules) : can(keys(jsondecode(rule.pattern)))])
+    error_message = "Each pattern must be a JSON object; write it with jsonencode()."
+  }
+
+  validation {
+    condition = alltrue([
+      for rule in values(var.bus_rules) : rule.api_destination == null ? true :
+      startswith(rule.api_destination.url, "https://") && rule.api_destination.rate_per_s >= 1 && rule.api_destination.rate_per_s <= 300
+    ])
+    error_message = "An API destination must be an https URL, and its rate 1 to 300 a second."
+  }
+}
+
+variable "alarms" {
+  description = "Whether there are alarms, who is told by mail (each address must confirm), which topics are told beside the one that is created, and the thresholds."
+  type = object({
+    enabled             = optional(bool, true)
+    emails              = optional(set(string), [])
+    topic_arns          = optional(set(string), [])
+    doorbell_age_s      = optional(number, 900)
+    forgotten_streams   = optional(number, 10)
+    quarantined         = optional(number, 1)
+    failed_calls        = optional(number, 5)
+    throttled_calls     = optional(number, 5)
+    api_server_errors   = optional(number, 5)
+    logged_errors       = optional(number, 10)
+    evaluation_period_s = optional(number, 300)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for email in var.alarms.emails : can(regex("^[^@ ]+@[^@ ]+$", email))])
+    error_message = "Each address must be one of e-mail."
+  }
+
+  validation {
+    condition     = contains([60, 300, 900], var.alarms.evaluation_period_s)
+    error_message = "The period must be 60, 300 or 900 seconds."
+  }
+}
+
+variable "dashboard" {
+  description = "Whether there is a dashboard (three are free in an account)."
+  type        = bool
+  default     = true
+  nullable    = false
+}

@@ -32,20 +32,47 @@ locals {
       resources = [var.asynchronous.dead_letter_arn]
     }
   }
-  # AWS knows no resources for these.
+  # Lambda makes and removes network interfaces with the function's role, and asks for all of them: their ids are not known before.
   network = var.vpc == null ? {} : {
-    Network = {
+    NetworkInterfaces = {
       actions = [
         "ec2:AssignPrivateIpAddresses",
         "ec2:CreateNetworkInterface",
         "ec2:DeleteNetworkInterface",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSubnets",
         "ec2:UnassignPrivateIpAddresses",
       ]
+      resources = ["arn:${var.place.partition}:ec2:${var.place.region}:${var.place.account}:*/*"]
+    }
+    # AWS knows no resources for these.
+    Network = {
+      actions   = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"]
       resources = ["*"]
     }
   }
+  # What Lambda may do with the role, the function's own code may not.
+  not_the_code = var.vpc == null ? [] : [{
+    Sid      = "NotTheCode"
+    Effect   = "Deny"
+    Action   = concat(local.network.NetworkInterfaces.actions, local.network.Network.actions)
+    Resource = ["*"]
+    Condition = {
+      ArnEquals = {
+        "lambda:SourceFunctionArn" = ["arn:${var.place.partition}:lambda:${var.place.region}:${var.place.account}:function:${var.name}"]
+      }
+    }
+  }]
+
+  statements = [
+    for id, statement in merge(local.log, local.dead_letters, local.network, var.statements) : merge(
+      {
+        Sid      = id
+        Effect   = "Allow"
+        Action   = statement.actions
+        Resource = statement.resources
+      },
+      try(statement.condition, null) == null ? {} : { Condition = statement.condition },
+    )
+  ]
 }
 
 resource "aws_iam_role_policy" "this" {
@@ -53,15 +80,8 @@ resource "aws_iam_role_policy" "this" {
   role = aws_iam_role.this.id
 
   policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      for id, statement in merge(local.log, local.dead_letters, local.network, var.statements) : {
-        Sid      = id
-        Effect   = "Allow"
-        Action   = statement.actions
-        Resource = statement.resources
-      }
-    ]
+    Version   = "2012-10-17"
+    Statement = concat(local.statements, local.not_the_code)
   })
 }
 
@@ -100,13 +120,6 @@ resource "aws_lambda_function" "this" {
 
   # A function that starts before it may do its work fails.
   depends_on = [aws_iam_role_policy.this]
-
-  lifecycle {
-    precondition {
-      condition     = fileexists(var.package.path)
-      error_message = "There is no package ${var.package.path}: build it with `./build-lambdas`, or set `function_package` to the zip of a release."
-    }
-  }
 }
 
 resource "aws_lambda_function_event_invoke_config" "this" {

@@ -46,12 +46,22 @@ variable "statements" {
   type = map(object({
     actions   = list(string)
     resources = list(string)
+    condition = optional(map(map(list(string))))
   }))
 }
 
 variable "log_retention_days" {
   description = "How long its log is kept."
   type        = number
+}
+
+variable "place" {
+  description = "Where it is: for the ARNs of what has no resource here."
+  type = object({
+    account   = string
+    region    = string
+    partition = string
+  })
 }
 
 variable "vpc" {

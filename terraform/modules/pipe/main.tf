@@ -46,8 +46,8 @@ resource "aws_iam_role" "this" {
       Principal = { Service = "pipes.amazonaws.com" }
       Action    = "sts:AssumeRole"
       Condition = {
-        StringEquals = { "aws:SourceAccount" = var.account }
-        ArnEquals    = { "aws:SourceArn" = "arn:${var.partition}:pipes:${var.region}:${var.account}:pipe/${local.name}" }
+        StringEquals = { "aws:SourceAccount" = var.place.account }
+        ArnEquals    = { "aws:SourceArn" = "arn:${var.place.partition}:pipes:${var.place.region}:${var.place.account}:pipe/${local.name}" }
       }
     }]
   })

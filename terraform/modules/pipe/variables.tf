@@ -28,19 +28,13 @@ variable "dead_letter_arn" {
   type        = string
 }
 
-variable "account" {
-  description = "Id of the account."
-  type        = string
-}
-
-variable "region" {
-  description = "Name of the Region."
-  type        = string
-}
-
-variable "partition" {
-  description = "Partition of AWS, e.g. `aws`."
-  type        = string
+variable "place" {
+  description = "Where it is: for the ARNs of what has no resource here."
+  type = object({
+    account   = string
+    region    = string
+    partition = string
+  })
 }
 
 variable "kms_key_arn" {
