@@ -72,8 +72,18 @@ class Provider:
     def ValidateProviderConfig(self, _request: object, _context: object) -> object:
         return self.messages.ValidateProviderConfig.Response()
 
-    def ValidateResourceConfig(self, _request: object, _context: object) -> object:
-        return self.messages.ValidateResourceConfig.Response()
+    def ValidateResourceConfig(self, request: object, _context: object) -> object:
+        """Terraform itself checks names and types; that something cannot be set at all is left to providers."""
+        response = self.messages.ValidateResourceConfig.Response()
+        config = values.decode(request.config) or {}
+        for name in values.unsettable(self.schema["resources"][request.type_name], config):
+            diagnostic = response.diagnostics.add(
+                severity=self.messages.Diagnostic.ERROR,
+                summary="Value for unconfigurable attribute",
+                detail=f'Can\'t configure a value for "{name}": its value will be decided by AWS.',
+            )
+            diagnostic.attribute.steps.add(attribute_name=name.split(".")[0])
+        return response
 
     def ValidateDataResourceConfig(self, _request: object, _context: object) -> object:
         return self.messages.ValidateDataResourceConfig.Response()

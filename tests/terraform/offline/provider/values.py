@@ -62,3 +62,17 @@ def complete(block: dict, value: dict) -> dict:
     for inner, item in nested(block, value):
         complete(inner, item)
     return value
+
+
+def unsettable(block: dict, config: dict, path: str = "") -> list[str]:
+    """The attributes that a configuration sets although only AWS decides on them, with the blocks that they are in."""
+    found = [
+        path + name
+        for name, attribute in block["attributes"].items()
+        if not attribute["required"] and not attribute["optional"] and config.get(name) is not None
+    ]
+    for name, kind in block["blocks"].items():
+        only = {"attributes": {}, "blocks": {name: kind}}
+        for inner, item in nested(only, config):
+            found += unsettable(inner, item, f"{path}{name}.")
+    return found
