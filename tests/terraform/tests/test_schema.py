@@ -24,7 +24,7 @@ class Schema(unittest.TestCase):
 
     def test_attributes_have_their_types_and_uses(self) -> None:
         for name, attribute, type_, uses in (
-            ("aws_sqs_queue", "visibility_timeout_seconds", "number", "optional computed"),
+            ("aws_sqs_queue", "visibility_timeout_seconds", "number", "optional"),
             ("aws_sqs_queue", "arn", "string", "computed"),
             ("aws_sqs_queue", "tags", ["map", "string"], "optional"),
             ("aws_pipes_pipe", "role_arn", "string", "required"),
