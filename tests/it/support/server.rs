@@ -92,6 +92,13 @@ impl Server {
     /// Writes the configuration and starts a server by this command.
     pub(crate) fn start_as(command: &mut Command, folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("cloakroom.yaml"), config).unwrap();
+        let mut server = Self::launch(command);
+        server.listens();
+        server
+    }
+
+    /// Starts a server, and does not wait until it is there.
+    pub(crate) fn launch(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -105,16 +112,19 @@ impl Server {
                 let _ = tell.send(line);
             }
         });
-        let mut server = Self {
+        Self {
             child,
             lines: Mutex::new(lines),
             address: String::new(),
-        };
-        let line = server.wait_for("listens on");
+        }
+    }
+
+    /// Waits until a launched server listens, and learns where.
+    pub(crate) fn listens(&mut self) {
+        let line = self.wait_for("listens on");
         let url = line.split_whitespace().last().unwrap();
         url.trim_start_matches("http://")
-            .clone_into(&mut server.address);
-        server
+            .clone_into(&mut self.address);
     }
 
     /// The first line of its log that contains `text`.
