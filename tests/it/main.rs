@@ -14,4 +14,5 @@ mod operate;
 mod packing;
 mod restart;
 mod schemes;
+mod storm;
 mod support;

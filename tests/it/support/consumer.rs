@@ -100,6 +100,13 @@ impl Consumer {
         self.shared.taken.lock().unwrap().clone()
     }
 
+    /// What was taken after the first `known`, in its order. Fails when anything came unsigned.
+    pub(crate) fn taken_after(&self, known: usize) -> Vec<Delivery> {
+        let refused = self.shared.refused.lock().unwrap();
+        assert!(refused.is_empty(), "badly signed: {refused:?}");
+        self.shared.taken.lock().unwrap()[known..].to_vec()
+    }
+
     /// How much was taken.
     pub(crate) fn count(&self) -> usize {
         self.shared.taken.lock().unwrap().len()

@@ -97,6 +97,13 @@ impl Server {
 
     /// Starts a server by this command, which says where its configuration is.
     pub(crate) fn start_with(command: &mut Command) -> Self {
+        let mut server = Self::launch(command);
+        server.listens();
+        server
+    }
+
+    /// Starts a server, and does not wait until it is there.
+    pub(crate) fn launch(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -110,16 +117,19 @@ impl Server {
                 let _ = tell.send(line);
             }
         });
-        let mut server = Self {
+        Self {
             child,
             lines: Mutex::new(lines),
             address: String::new(),
-        };
-        let line = server.wait_for("listens on");
+        }
+    }
+
+    /// Waits until a launched server listens, and learns where.
+    pub(crate) fn listens(&mut self) {
+        let line = self.wait_for("listens on");
         let url = line.split_whitespace().last().unwrap();
         url.trim_start_matches("http://")
-            .clone_into(&mut server.address);
-        server
+            .clone_into(&mut self.address);
     }
 
     /// The first line of its log that contains `text`.
