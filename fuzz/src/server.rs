@@ -109,6 +109,7 @@ async fn listen(ledger: Arc<MemoryLedger>) -> SocketAddr {
         header_timeout: minute,
         read_timeout: minute,
         body_timeout: minute,
+        max_connections: 100,
         drain_timeout: minute,
     };
     let app = App::new(engine, urls, options, None);
