@@ -26,8 +26,7 @@ impl Wire {
         self.0.set_read_timeout(Some(pause)).unwrap();
         let heard = self.0.peek(&mut [0]);
         self.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        let waiting = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
-        !heard.is_err_and(|error| waiting.contains(&error.kind()))
+        !heard.is_err_and(|error| is_silence(&error))
     }
 
     /// Says that nothing more comes, and still listens.
@@ -40,22 +39,43 @@ impl Wire {
     pub(super) fn listen(mut self) -> Vec<u8> {
         let mut heard = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut heard) {
-            let hangs = matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-            );
-            assert!(!hangs, "the connection was never closed");
+            assert!(!is_silence(&error), "the connection was never closed");
         }
         heard
     }
 }
 
-/// Sends it, closes this half, and returns the statuses of all answers.
-pub(super) fn exchange(address: &str, bytes: &[u8]) -> Vec<u16> {
+/// Sends it, waits for so many answers, closes this half, and returns the statuses of all answers there were. Who closes it earlier
+/// counts as gone and may get no answer.
+pub(super) fn exchange(address: &str, bytes: &[u8], answers: usize) -> Vec<u16> {
     let mut wire = Wire::open(address);
     wire.write(bytes);
+    let mut heard = Vec::new();
+    while statuses(&heard).len() < answers {
+        let mut some = [0; 4096];
+        match wire.0.read(&mut some) {
+            Ok(0) => break,
+            Ok(read) => heard.extend_from_slice(&some[..read]),
+            Err(error) => {
+                assert!(
+                    !is_silence(&error),
+                    "no {answers} answers: {:?}",
+                    statuses(&heard)
+                );
+                break;
+            }
+        }
+    }
     wire.half_close();
-    statuses(&wire.listen())
+    heard.extend(wire.listen());
+    statuses(&heard)
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// The status of every answer. Bodies of problems and receipts hold no status line.
