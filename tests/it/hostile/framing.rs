@@ -134,11 +134,7 @@ fn every_request_has_one_length() {
         length("2", "b2junk\r\n\r\n"),
         &[202, 400],
     );
-    check_cut(
-        &server,
-        "cut in the head",
-        "POST /in/open HTTP/1.1\r\nhost: h\r\n",
-    );
+    target.check_cut("cut in the head", "POST /in/open HTTP/1.1\r\nhost: h\r\n");
     check(
         "no length is no body, and nothing is no event twice",
         [post("", ""), post("", "")].concat(),
