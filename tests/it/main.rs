@@ -7,6 +7,7 @@
 
 mod aws;
 mod crash;
+mod hostile;
 mod judges;
 mod large;
 mod limits;

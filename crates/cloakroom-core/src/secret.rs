@@ -4,13 +4,24 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::text::{Mistake, TextSchema, nearest, text_value};
 
 /// The bytes of a secret. Has no `Display`, a `Debug` that hides it, and is wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(Vec<u8>);
+
+/// In a time that depends on the lengths only.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Secret {
     /// Takes the bytes as they are.
@@ -27,6 +38,29 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// What is kept of a secret that others present as it is, such as a token: its SHA-256. Comparing hashes shows not even the
+/// secret's length in the time it takes. There is no other way to compare it than [`SecretHash::is_of`].
+#[derive(Clone)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The hash of these bytes.
+    pub fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+
+    /// Whether this is the hash of what somebody offers, in constant time.
+    pub fn is_of(&self, offered: &[u8]) -> Choice {
+        self.0.ct_eq(&Self::of(offered).0)
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(…)")
     }
 }
 
@@ -101,9 +135,44 @@ text_value!(
     }
 );
 
+/// Fails to compile where one of these types can be compared with `==`, which ends at the first byte that differs.
+#[cfg(test)]
+macro_rules! never_compared {
+    ($($type:ty),*) => {$(
+        const _: fn() = || {
+            trait Found<Which> {
+                fn once() {}
+            }
+            struct Compared;
+            impl<T> Found<()> for T {}
+            impl<T: PartialEq> Found<Compared> for T {}
+            // Ambiguous, and so an error, when both hold.
+            <$type as Found<_>>::once();
+        };
+    )*};
+}
+#[cfg(test)]
+pub(crate) use never_compared;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    never_compared!(SecretHash);
+
+    #[test]
+    fn a_hash_knows_its_secret_and_shows_nothing() {
+        let hash = SecretHash::of(b"open sesame");
+        assert!(bool::from(hash.is_of(b"open sesame")));
+        for other in ["", "open sesam", "open sesame!", "Open sesame"] {
+            assert!(!bool::from(hash.is_of(other.as_bytes())), "{other}");
+        }
+        assert_eq!(format!("{hash:?}"), "SecretHash(…)");
+        let secret = Secret::new("a");
+        assert_eq!(secret, Secret::new("a"));
+        assert_ne!(secret, Secret::new("b"));
+        assert_ne!(secret, Secret::new("aa"));
+    }
 
     #[test]
     fn references_read_back() {

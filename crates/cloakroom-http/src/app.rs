@@ -39,6 +39,8 @@ pub struct Options {
     pub read_timeout: Duration,
     /// How long a whole body may take.
     pub body_timeout: Duration,
+    /// The most connections at a time; whoever comes on top of them is answered 503 and cut off.
+    pub max_connections: usize,
     /// How long requests under way may take once the server is told to stop.
     pub drain_timeout: Duration,
 }
@@ -193,7 +195,8 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
-async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+async fn metrics(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    auth::check_host(&app, &request)?;
     let Some(metrics) = &app.shared.metrics else {
         return Err(Problem::not_found("this server keeps no metrics"));
     };

@@ -124,6 +124,7 @@ pub fn options(config: &Config, public_url: String) -> Options {
         header_timeout: server.header_timeout.get(),
         read_timeout: server.read_timeout.get(),
         body_timeout: server.body_timeout.get(),
+        max_connections: usize::try_from(server.max_connections).unwrap_or(usize::MAX),
         drain_timeout: server.drain_timeout.get(),
     }
 }

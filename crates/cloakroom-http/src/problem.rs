@@ -56,6 +56,8 @@ kinds! {
         "use the `dataref` of an event exactly as it is; a bearer token does not replace its signature"
     CrossSite "cross-site" FORBIDDEN "A web page of another site may not do this"
         "call the API from a program, or from the server's own pages"
+    ForeignHost "foreign-host" FORBIDDEN "The server is not known by this name"
+        "reach it by its address or as `localhost`, name it in `server.public_url`, or set `server.admin_token`"
     IncompleteBody "incomplete-body" BAD_REQUEST "The body ended before it was complete"
         "send as many bytes as the request announced"
     Internal "internal" INTERNAL_SERVER_ERROR "Something is wrong with the server or its data"

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,11 @@ use crate::ingest;
 
 /// What one connection may hold in memory in either direction, in bytes: the longest head, and the largest chunk.
 const BUFFER_MAX: usize = 64 * 1024;
+
+/// What a connection is told that is one too many.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-type: text/plain\r\n\
+content-length: 40\r\nconnection: close\r\n\r\nthe server has too many connections now\n";
 
 /// How long accepting rests when the system has nothing left to accept with.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
@@ -51,6 +57,9 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         match accepted {
+            Ok((stream, _)) if connections.len() >= app.options().max_connections => {
+                turn_away(stream);
+            }
             Ok((stream, _)) => {
                 let connection = connection(stream, app.clone(), router.clone(), cut_off.clone());
                 connections.spawn(connection);
@@ -104,6 +113,16 @@ async fn connection(stream: TcpStream, app: App, router: Router, cut_off: Cancel
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Answers a connection that is one too many, as far as that is possible without waiting. Those who came earlier keep
+/// theirs: idle ones are closed after `header_timeout`, so a place is soon free again.
+fn turn_away(stream: TcpStream) {
+    counter!("cloakroom_http_connections_refused_total").increment(1);
+    // A fresh connection takes so little at once, or is dead.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(TURNED_AWAY);
     }
 }
 

@@ -314,6 +314,13 @@ impl Rules<'_> {
                 "write e.g. `1024`",
             );
         }
+        if server.max_connections == 0 {
+            self.refuse(
+                "server.max_connections",
+                "must be at least 1",
+                "write e.g. `4096`",
+            );
+        }
         self.not_empty("server.max_in_flight.bytes", server.max_in_flight.bytes);
         self.positive("server.header_timeout", server.header_timeout, "10s");
         self.positive("server.read_timeout", server.read_timeout, "30s");

@@ -34,6 +34,10 @@ pub struct Server {
     pub admin_token: Option<SecretRef>,
     /// How much is taken on at a time; beyond it providers are answered 429 and come again.
     pub max_in_flight: InFlight,
+    /// How many connections may be open at a time, idle ones included; whoever comes on top of them is answered 503 and cut
+    /// off.
+    #[schemars(range(min = 1))]
+    pub max_connections: u32,
     /// How long requests and deliveries under way may take to finish when the server is told to stop.
     pub drain_timeout: DurationText,
     /// How long a request's headers may take.
@@ -53,6 +57,7 @@ impl Default for Server {
             public_url: None,
             admin_token: None,
             max_in_flight: InFlight::default(),
+            max_connections: 4_096,
             drain_timeout: DurationText::from_secs(30),
             header_timeout: DurationText::from_secs(10),
             read_timeout: DurationText::from_secs(30),

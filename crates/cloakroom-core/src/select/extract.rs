@@ -103,7 +103,8 @@ impl Pointers {
         self.count == 0
     }
 
-    /// Reads a whole document, which must be valid JSON to its end.
+    /// Reads a whole document, which must be valid JSON to its end. Where a pointer leads further, a number beyond the range of a
+    /// double counts as invalid too.
     ///
     /// # Errors
     /// [`ExtractError::Invalid`] and [`ExtractError::TooLong`].

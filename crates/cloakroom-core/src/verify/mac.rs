@@ -102,3 +102,6 @@ pub(super) fn any_match(computed: impl IntoIterator<Item = Tag>, received: &[Tag
     }
     found
 }
+
+#[cfg(test)]
+crate::secret::never_compared!(Tag);

@@ -183,7 +183,62 @@ fn contradictions(scheme: &Scheme) -> impl Iterator<Item = SchemeError> {
         ),
     ]
     .into_iter()
+    .chain(unreadable(scheme))
     .filter_map(|(broken, key, text)| broken.then_some(SchemeError::Contradiction { key, text }))
+}
+
+/// What no header could be written and read by: every webhook would be refused, and nobody would know why.
+fn unreadable(scheme: &Scheme) -> [(bool, &'static str, &'static str); 5] {
+    let separator = scheme.separator.unwrap_or(SEPARATOR);
+    let unfit = |name: &str| {
+        let breaks = |c: char| c == '=' || c == separator || c.is_control();
+        name.trim() != name || name.contains(breaks)
+    };
+    let element = scheme.element.as_deref();
+    let timestamp = scheme.timestamp.as_deref();
+    let dated = timestamp.and_then(|source| source.strip_prefix("element:"));
+    let time_header = timestamp.and_then(|source| source.strip_prefix("header:"));
+    let headers = [
+        scheme.header.as_deref(),
+        time_header,
+        scheme.id_header.as_deref(),
+    ];
+    let twice = (1..3).any(|at| {
+        let same = |one: &str| headers[at].is_some_and(|two| one.eq_ignore_ascii_case(two));
+        headers[..at].iter().flatten().any(|one| same(one))
+    });
+    [
+        (
+            element.is_some()
+                && (separator.is_ascii_alphanumeric()
+                    || separator.is_control()
+                    || "=+/-_.:".contains(separator)),
+            "separator",
+            "a signature or a timestamp may hold this character itself; write the one that the provider documents, e.g. `;`",
+        ),
+        (
+            element.is_some_and(|name| name.is_empty() || unfit(name)),
+            "element",
+            "nothing in a list can have this name; write it without `=`, the separator, and spaces around it",
+        ),
+        (
+            dated.is_some_and(|name| unfit(name) || element == Some(name)),
+            "timestamp",
+            "no element of the list can be that; name it without `=` and the separator, and other than the signature",
+        ),
+        (
+            scheme.prefix.as_deref().is_some_and(|prefix| {
+                prefix.starts_with(char::is_whitespace) || prefix.contains(char::is_control)
+            }),
+            "prefix",
+            "no header's value begins like that; leave out spaces at its beginning, and control characters",
+        ),
+        (
+            twice,
+            "header",
+            "one header cannot hold two things; give the signature, the timestamp and the id a header each",
+        ),
+    ]
 }
 
 fn template(scheme: &Scheme) -> &str {

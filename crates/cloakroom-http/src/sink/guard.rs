@@ -4,17 +4,49 @@
 //! checked and to another when it is used. An address written in the URL never reaches the resolver and is checked
 //! when the sink is made.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use cloakroom_core::outbound::is_public;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::HttpSinkError;
 
-/// Resolves names as the system does, and forgets all addresses that are not on the public internet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guard;
+/// Looks a name up.
+#[async_trait]
+pub(super) trait Lookup: Send + Sync {
+    /// All addresses of `host`, with any port.
+    async fn addresses(&self, host: &str) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// As the system does.
+struct System;
+
+#[async_trait]
+impl Lookup for System {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, 0)).await?.collect())
+    }
+}
+
+/// Resolves names, and forgets all addresses that are not on the public internet. Each name is looked up once for each
+/// connection, and what was checked is what is handed on.
+#[derive(Clone)]
+pub(super) struct Guard(Arc<dyn Lookup>);
+
+impl Guard {
+    /// Over the system's resolver.
+    pub(super) fn system() -> Self {
+        Self::over(System)
+    }
+
+    pub(super) fn over(lookup: impl Lookup + 'static) -> Self {
+        Self(Arc::new(lookup))
+    }
+}
 
 /// A name that leads nowhere else.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +64,9 @@ struct NoAddress(String);
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
+        let lookup = Arc::clone(&self.0);
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = lookup.addresses(name.as_str()).await?;
             let (public, refused): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|found| is_public(found.ip()));
             if !public.is_empty() {

@@ -139,7 +139,7 @@ impl HttpSink {
             .tls_backend_preconfigured(tls);
         if !options.allow_private {
             guard::check_literal(&url)?;
-            client = client.dns_resolver(Guard);
+            client = client.dns_resolver(Guard::system());
         }
         let signer = options.secret.as_ref().map(Signer::new).transpose()?;
         let throttle = options

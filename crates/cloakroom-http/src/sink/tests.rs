@@ -2,6 +2,7 @@
 
 mod consumer;
 mod delivery;
+mod rebinding;
 mod refusal;
 
 use std::sync::Arc;

@@ -92,7 +92,7 @@ async fn requests_under_way_are_finished_and_waits_are_ended() {
     );
     let mut waiting = Raw::connect(server.address).await;
     waiting
-        .write("GET /v1/subscriptions/puller/events?wait=60s HTTP/1.1\r\nhost: h\r\n\r\n")
+        .write("GET /v1/subscriptions/puller/events?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
     // Connections are accepted in turn: once this is answered, the long poll has arrived at least.
     assert_eq!(server.get("/healthz").await.status, 200);
@@ -131,4 +131,35 @@ async fn what_does_not_finish_in_time_is_cut_off() {
         .await;
     assert!(stream.unwrap().is_none());
     eventually(async || server.engine.is_idle().then_some(())).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away_and_a_place_that_is_free_again_is_given() {
+    let mut setup = Setup::new([source("shop")]);
+    setup.options.max_connections = 2;
+    let server = setup.start().await;
+    let ask = "GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+    let mut first = Raw::connect(server.address).await;
+    let mut second = Raw::connect(server.address).await;
+    for place in [&mut first, &mut second] {
+        place.write(ask).await;
+        let answer = place.read_until(|text| text.ends_with("ok\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let refusal = Raw::connect(server.address).await.read_to_end().await;
+    assert!(refusal.starts_with("HTTP/1.1 503"), "{refusal}");
+    let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}", body.len())));
+    drop(first);
+    eventually(async || {
+        let mut third = Raw::connect(server.address).await;
+        third.write_as_far_as_possible(ask).await;
+        let answer = third.read_until(|text| text.ends_with("\n")).await;
+        answer.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
+    // Whoever was there keeps the place.
+    second.write(ask).await;
+    let answer = second.read_until(|text| text.ends_with("ok\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

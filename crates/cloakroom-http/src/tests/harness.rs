@@ -65,6 +65,7 @@ impl Setup {
                 header_timeout: minute,
                 read_timeout: minute,
                 body_timeout: minute,
+                max_connections: 100,
                 drain_timeout: minute,
             },
             requests: 100,

@@ -105,7 +105,7 @@ async fn a_consumer_that_hangs_up_costs_no_event() {
         let mut hasty = Raw::connect(server.address).await;
         hasty
             .write(&format!(
-                "GET {EVENTS}?wait=60s HTTP/1.1\r\nhost: h\r\n\r\n"
+                "GET {EVENTS}?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n"
             ))
             .await;
         let body = json!({"id": n.to_string(), "key": n.to_string(), "n": 1});

@@ -1,6 +1,7 @@
 //! Every function over the memory adapters, called with events as AWS sends them.
 
 mod given;
+mod hostile;
 mod http;
 mod logs;
 mod pipes;

@@ -82,6 +82,32 @@ fn mistakes_say_what_to_do() {
             "`separator` means nothing without `element`",
         ),
         (&format!("{hmac}, tolerance: 5m"), "no timestamp to compare"),
+        (
+            &format!("{hmac}, element: v1, separator: '0'"),
+            "may hold this character",
+        ),
+        (
+            &format!("{hmac}, element: v1, separator: '='"),
+            "may hold this character",
+        ),
+        (&format!("{hmac}, element: 'v=1'"), "can have this name"),
+        (&format!("{hmac}, element: 'a,b'"), "can have this name"),
+        (&format!("{hmac}, element: ' v1'"), "can have this name"),
+        (&format!("{hmac}, element: ''"), "can have this name"),
+        (
+            &format!(
+                "{hmac}, element: v1, signed: '{{timestamp}}{{body}}', timestamp: 'element:v1'"
+            ),
+            "other than the signature",
+        ),
+        (
+            &format!("{hmac}, prefix: ' sha256='"),
+            "leave out spaces at its beginning",
+        ),
+        (
+            "scheme: hmac, header: X-Sig, id_header: x-sig, signed: '{id}{body}'",
+            "cannot hold two things",
+        ),
         ("scheme: stripe, secrte: x", "secrte"),
     ];
     for (text, expected) in table {

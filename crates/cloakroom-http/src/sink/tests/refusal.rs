@@ -25,6 +25,31 @@ fn private_addresses_are_refused_however_they_are_written() {
         "10.0.0.1",
         "169.254.169.254",
         "user:pass@192.168.0.1",
+        "93.184.216.34@127.0.0.1",
+        "consumer.example:80@10.0.0.1",
+        "%5b::1%5d@127.0.0.1",
+        "0.0.0.0",
+        "00",
+        "0x0",
+        "017700000001",
+        "0x7F000001",
+        "0x7f.0x0.0x0.0x1",
+        "127.0.1",
+        "127.000.000.001",
+        "０ｘ７ｆ.1",
+        "①②⑦.0.0.1",
+        "100.64.0.1",
+        "172.31.255.255",
+        "192.0.0.192",
+        "198.18.0.1",
+        "224.0.0.251",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "2852039166",
+        "0xa9fea9fe",
+        "169.254.43518",
+        "0251.0376.0251.0376",
         "[::1]",
         "[::]",
         "[::ffff:127.0.0.1]",
@@ -34,6 +59,15 @@ fn private_addresses_are_refused_however_they_are_written() {
         "[2002:7f00:1::]",
         "[fd00:ec2::254]",
         "[fe80::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:0:127.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[64:ff9b:1::7f00:1]",
+        "[fc00::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "[100::1]",
+        "[2001:db8::1]",
     ] {
         let mut options = options(&format!("http://{host}:8080/hooks"));
         options.allow_private = false;
@@ -42,6 +76,18 @@ fn private_addresses_are_refused_however_they_are_written() {
             matches!(error, HttpSinkError::PrivateAddress(_)),
             "{host}: {error}"
         );
+    }
+    // A zone is none of a URL's, whatever the address is.
+    for host in [
+        "[fe80::1%25eth0]",
+        "[fe80::1%eth0]",
+        "[::1%lo]",
+        "127.0.0.1.1",
+        "256.0.0.1",
+    ] {
+        let mut options = options(&format!("http://{host}/hooks"));
+        options.allow_private = false;
+        assert!(matches!(error(&options), HttpSinkError::Url(_)), "{host}");
     }
     let mut public = options("https://93.184.216.34/hooks");
     public.allow_private = false;
