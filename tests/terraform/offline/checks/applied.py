@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from .. import install, launch
 from ..folders import HERE
 from . import ministack
 from .outcome import Outcome
+from .package import package
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def cycle(example: Path, scratch: Path) -> Outcome:
         endpoint = stack.enter_context(ministack.started())
         environment = stack.enter_context(launch.stub_environment([example], endpoint))
         environment = stack.enter_context(launch.initialised(example, environment))
-        environment |= {"TF_VAR_function_package": str(_package(scratch))}
+        environment |= {"TF_VAR_function_package": str(package(scratch))}
         run = _Runner(example, environment, scratch / "terraform.tfstate", endpoint)
         return run.all() or Outcome("apply", True)
 
@@ -104,12 +104,3 @@ class _Runner:
     def nothing_left(self, before: dict[str, list[str]]) -> Outcome | None:
         left = {kind: items for kind, items in self.inventory().items() if items != before[kind]}
         return Outcome("apply: nothing left", False, f"after destroy there is still {left}") if left else None
-
-
-def _package(folder: Path) -> Path:
-    """A function that is none: nothing calls it here."""
-    with zipfile.ZipFile(folder / "function.zip", "w") as package:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        package.writestr(entry, "#!/bin/sh\nexit 1\n")
-    return folder / "function.zip"
