@@ -90,6 +90,7 @@ CALLS = {
         read="get_domain_name",
         update="update_domain_name",
         delete="delete_domain_name",
+        renamed={"domain_name_configuration.target_domain_name": "ApiGatewayDomainName"},
         known=lambda aws, state, _answer: {
             "id": state["domain_name"],
             "arn": f"arn:aws:apigateway:{aws.region}::/domainnames/{state['domain_name']}",
