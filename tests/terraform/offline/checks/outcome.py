@@ -13,9 +13,9 @@ class Outcome:
     passed: bool
     output: str = ""
 
-    def line(self, seconds: float) -> str:
+    def line(self) -> str:
         """One line for the summary."""
-        return f"{'ok  ' if self.passed else 'FAIL'} {self.name} ({seconds:.0f} s)"
+        return f"{'ok  ' if self.passed else 'FAIL'} {self.name}"
 
 
 def all_of(name: str, parts: list[Outcome]) -> Outcome:

@@ -17,6 +17,7 @@ CALLS: Mapping[str, Calls] = {
 }
 #: Types whose calls need more than a table.
 SPECIAL: Mapping[str, type[ApiKind]] = {
+    "aws_apigatewayv2_stage": web.Stage,
     "aws_cloudwatch_metric_alarm": watching.MetricAlarm,
     "aws_ecs_service": network.Service,
     "aws_ecs_task_definition": network.TaskDefinition,

@@ -96,6 +96,8 @@ class Service(ApiKind):
             public = "ENABLED" if block.get("assign_public_ip") else "DISABLED"
             vpc = {"subnets": block["subnets"], "securityGroups": block.get("security_groups") or [], "assignPublicIp": public}
             request["networkConfiguration"] = {"awsvpcConfiguration": vpc}
+        for breaker in want.get("deployment_circuit_breaker") or ():
+            request["deploymentConfiguration"] = {"deploymentCircuitBreaker": dict(breaker)}
         return request, left, says_something
 
 
@@ -309,8 +311,8 @@ CALLS = {
         update="update_service",
         delete=_delete_service,
         renamed={"name": "serviceName"},
-        # The first is sent one level further in; the others are the provider's own.
-        local=frozenset({"network_configuration", "wait_for_steady_state", "force_delete", "force_new_deployment", "iam_role"}),
+        # The first two are sent one level further in; the others are the provider's own.
+        local=frozenset({"network_configuration", "deployment_circuit_breaker", "wait_for_steady_state", "force_delete", "force_new_deployment", "iam_role"}),
         known=lambda _aws, _state, answer: {"id": answer["service"]["serviceArn"], "arn": answer["service"]["serviceArn"]},
     ),
     "aws_route53_record": Calls(
