@@ -122,7 +122,8 @@ resource "aws_apigatewayv2_stage" "this" {
 resource "aws_cloudwatch_log_group" "access" {
   #checkov:skip=CKV_AWS_158:the access log holds neither headers nor bodies, and CloudWatch Logs encrypts it with a key of its own
   #checkov:skip=CKV_AWS_338:how long logs are kept is the operator's decision, see var.log_retention_days
-  name              = "/aws/apigateway/${var.name}"
+  # Under this prefix AWS needs no entry of its own for each group in the account's one policy of logs, which is soon full.
+  name              = "/aws/vendedlogs/${var.name}-api"
   retention_in_days = var.log_retention_days
 }
 

@@ -38,13 +38,17 @@ locals {
     upload  = local.source_secret_arns
   }
 
-  # Through the services alone, which ask on the function's behalf.
-  encryption = var.kms_key_arn == null ? {} : {
-    Encryption = {
-      actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-      resources = [var.kms_key_arn]
-      condition = {
-        StringLike = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"] }
+  # Through the services alone, which ask on the function's behalf. What keeps no records only reads: its configuration.
+  encryption = {
+    for role in keys(local.functions) : role => var.kms_key_arn == null ? {} : {
+      Encryption = {
+        actions = role == "dispatch" ? ["kms:Decrypt"] : [
+          "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+        ]
+        resources = [var.kms_key_arn]
+        condition = {
+          StringEquals = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"] }
+        }
       }
     }
   }
@@ -193,7 +197,7 @@ module "function" {
   environment = { for variable in each.value.environment : variable => local.environment[variable] }
   statements = merge(
     each.value.statements,
-    local.encryption,
+    local.encryption[each.key],
     length(try(local.secret_grants[each.key], [])) == 0 ? {} : {
       Secrets = { actions = ["secretsmanager:GetSecretValue"], resources = local.secret_grants[each.key] }
     },

@@ -273,10 +273,20 @@ run "encryption" {
   assert {
     condition = alltrue([
       for function in module.function : one([
-        for statement in jsondecode(function.policy).Statement : contains(statement.Condition.StringLike["kms:ViaService"], "s3.eu-west-1.amazonaws.com") if statement.Sid == "Encryption"
+        for statement in jsondecode(function.policy).Statement : contains(statement.Condition.StringEquals["kms:ViaService"], "s3.eu-west-1.amazonaws.com") if statement.Sid == "Encryption"
       ])
     ])
     error_message = "Functions use the key through the services."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(module.function["dispatch"].policy).Statement : statement.Action if statement.Sid == "Encryption"]) == ["kms:Decrypt"]
+    error_message = "What keeps no records only reads."
+  }
+
+  assert {
+    condition     = alltrue([for pipe in module.pipe : strcontains(pipe.policy, "\"kms:ViaService\":\"dynamodb.eu-west-1.amazonaws.com\"")])
+    error_message = "The pipes read the encrypted stream."
   }
 }
 

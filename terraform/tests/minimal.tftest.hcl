@@ -195,6 +195,11 @@ run "queues" {
     condition     = keys(aws_sqs_queue.consumer) == ["cloakroom-billing.fifo"] && aws_sqs_queue.consumer["cloakroom-billing.fifo"].fifo_queue
     error_message = "The queue that the configuration names is created."
   }
+
+  assert {
+    condition     = aws_sqs_queue.consumer["cloakroom-billing.fifo"].visibility_timeout_seconds == 60 && aws_sqs_queue.consumer["cloakroom-billing.fifo"].message_retention_seconds == 1209600
+    error_message = "A consumer has a minute for a message, and two weeks to come for it."
+  }
 }
 
 run "functions" {
