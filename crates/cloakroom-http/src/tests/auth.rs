@@ -57,7 +57,7 @@ async fn every_other_route_needs_the_token() {
     );
     let nowhere = [("/v1/no/such/thing", false), ("/v1/no/such/thing", true)];
     for (path, is_post) in closed.into_iter().chain(nowhere) {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let request = match is_post {
             true => Request::post(&path),
             false => Request::get(&path),
