@@ -7,6 +7,7 @@
 
 mod aws;
 mod crash;
+mod disk;
 mod judges;
 mod large;
 mod limits;
