@@ -7,6 +7,7 @@
 
 mod aws;
 mod crash;
+mod damage;
 mod disk;
 mod judges;
 mod large;

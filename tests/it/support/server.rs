@@ -136,6 +136,36 @@ impl Server {
         }
     }
 
+    /// Starts a server that may refuse to: then what it said.
+    pub(crate) fn attempt(command: &mut Command) -> Result<Self, String> {
+        let mut server = Self::launch(command);
+        let mut said = String::new();
+        loop {
+            let line = server.lines.lock().unwrap().recv_timeout(PATIENCE);
+            // The channel ends when the process does.
+            let Ok(line) = line else { return Err(said) };
+            said.push_str(&line);
+            said.push('\n');
+            if let Some((_, url)) = line.split_once("listens on http://") {
+                url.trim().clone_into(&mut server.address);
+                return Ok(server);
+            }
+        }
+    }
+
+    /// Ends the process as a crash does; what it had said until then.
+    pub(crate) fn ended(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let lines = self.lines.lock().unwrap();
+        let mut said = String::new();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said
+    }
+
     /// Waits until a launched server listens, and learns where.
     pub(crate) fn listens(&mut self) {
         let line = self.wait_for("listens on");
