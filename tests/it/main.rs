@@ -8,6 +8,8 @@
 mod aws;
 mod crash;
 mod hostile;
+mod damage;
+mod disk;
 mod judges;
 mod large;
 mod limits;

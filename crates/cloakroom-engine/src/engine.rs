@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloakroom_core::event::Payload;
+use cloakroom_core::event::{Payload, Sha256};
 use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
@@ -513,8 +513,19 @@ impl Engine {
         range: Option<std::ops::Range<u64>>,
     ) -> Result<PayloadStream, StoreError> {
         match (&payload.claim, &payload.inline) {
-            (Some(claim), _) => Ok(self.shared.claims.read(claim, range).await?),
+            (Some(claim), _) => {
+                let is_whole = range.is_none();
+                let read = self.shared.claims.read(claim, range).await?;
+                // A part cannot be told from its hash: what was written is checked by the store.
+                Ok(match is_whole {
+                    true => crate::payload::checked(read, payload.clone()),
+                    false => read,
+                })
+            }
             (None, Some(inline)) => {
+                if Sha256::of(inline) != payload.sha256 {
+                    return Err(crate::payload::differs(payload).into());
+                }
                 let part = slice(inline, range);
                 Ok(Box::pin(stream::iter([Ok(part)])))
             }

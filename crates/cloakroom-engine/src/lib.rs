@@ -27,6 +27,7 @@ pub mod intake;
 mod known;
 pub mod memory;
 pub mod operate;
+mod payload;
 pub mod ports;
 pub mod pull;
 pub mod record;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use cloakroom_core::event::Event;
+use cloakroom_core::event::{Event, Sha256};
 use cloakroom_core::id::{StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
@@ -270,23 +270,29 @@ impl Shared {
         if payload.size > self.settings.inline_max {
             return Ok(None);
         }
-        match (&payload.inline, &payload.claim) {
-            (Some(inline), _) => Ok(Some(inline.clone())),
+        let whole = match (&payload.inline, &payload.claim) {
+            (Some(inline), _) => inline.clone(),
             (None, Some(claim)) => {
                 let mut stream = self.claims.read(claim, None).await?;
-                let Some(first) = stream.try_next().await? else {
-                    return Ok(Some(Bytes::new()));
+                let mut whole = match stream.try_next().await? {
+                    Some(first) => BytesMut::from(first),
+                    None => BytesMut::new(),
                 };
-                let mut whole = BytesMut::from(first);
                 while let Some(chunk) = stream.try_next().await? {
                     whole.extend_from_slice(&chunk);
                 }
-                Ok(Some(whole.freeze()))
+                whole.freeze()
             }
             (None, None) => {
-                Err(ClaimError::Corrupt(format!("event {} has no payload at all", event.id)).into())
+                let text = format!("event {} has no payload at all", event.id);
+                return Err(ClaimError::Corrupt(text).into());
             }
+        };
+        // The store knows what it wrote; the entry knows what was accepted.
+        if Sha256::of(&whole) != payload.sha256 {
+            return Err(crate::payload::differs(payload).into());
         }
+        Ok(Some(whole))
     }
 }
 

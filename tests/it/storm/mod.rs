@@ -4,8 +4,8 @@
 //! `CLOAKROOM_CRASH_SEED` sets it, which repeats what is sent and how long each run may live, though not what the
 //! processes make of their time.
 
-mod memory;
-mod provider;
+pub(crate) mod memory;
+pub(crate) mod provider;
 
 use std::path::Path;
 use std::process::Command;
@@ -50,7 +50,7 @@ fn asked(name: &str) -> Option<u64> {
     )
 }
 
-fn config(consumer: &Consumer) -> String {
+pub(crate) fn config(consumer: &Consumer) -> String {
     format!(
         "\
 sources:

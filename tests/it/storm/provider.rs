@@ -15,7 +15,7 @@ use crate::support::server::{HEX_SECRET, SECRET};
 use crate::support::webhook::{now, sign};
 
 /// Stands before a webhook's number in its event's type.
-pub(super) const NUMBER: &str = "number.";
+pub(crate) const NUMBER: &str = "number.";
 /// How many keys of each source are sent at once.
 const KEYS: u64 = 3;
 /// How far a webhook may come before its predecessors, in numbers.
@@ -26,7 +26,7 @@ const LARGE_BYTES: usize = 100_000;
 
 /// How the webhooks of a source are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// By their numbers: nothing leaves before its predecessors.
     Transfers,
     /// By their numbers, but a missing one is passed over after a moment, and comes late.
@@ -36,9 +36,9 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) const ALL: [Self; 3] = [Self::Transfers, Self::Impatient, Self::Messages];
+    pub(crate) const ALL: [Self; 3] = [Self::Transfers, Self::Impatient, Self::Messages];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Transfers => "transfers",
             Self::Impatient => "impatient",
@@ -49,19 +49,19 @@ impl Source {
 
 /// Which webhook it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) source: Source,
-    pub(super) key: String,
-    pub(super) number: u64,
+pub(crate) struct Place {
+    pub(crate) source: Source,
+    pub(crate) key: String,
+    pub(crate) number: u64,
 }
 
 impl Place {
-    pub(super) fn is_large(&self) -> bool {
+    pub(crate) fn is_large(&self) -> bool {
         self.source == Source::Messages && self.number.is_multiple_of(LARGE_EVERY)
     }
 
     /// Its payload, the same whenever it is asked for.
-    pub(super) fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         // What a parser that writes it again would change: an exponent, a doubled name, a number too large for a float.
         let Self { key, number, .. } = self;
         let padding = "x".repeat(if self.is_large() { LARGE_BYTES } else { 40 });
@@ -83,11 +83,12 @@ impl Place {
 }
 
 /// What is under way, and what was acknowledged under which id.
-pub(super) struct Provider {
+pub(crate) struct Provider {
     outbox: Mutex<Outbox>,
     acknowledged: Mutex<HashMap<Place, String>>,
     answers: AtomicUsize,
     broken: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 struct Outbox {
@@ -137,7 +138,7 @@ impl Outbox {
 }
 
 impl Provider {
-    pub(super) fn new(seed: u64, numbers_per_key: u64) -> Self {
+    pub(crate) fn new(seed: u64, numbers_per_key: u64) -> Self {
         Self {
             outbox: Mutex::new(Outbox {
                 random: StdRng::seed_from_u64(seed),
@@ -150,16 +151,24 @@ impl Provider {
             acknowledged: Mutex::default(),
             answers: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
         }
     }
 
     /// Nothing new from here on.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.outbox.lock().unwrap().closed = true;
     }
 
+    /// Nothing but the first stretch.
+    pub(crate) fn close_after_one_stretch(&self) {
+        let mut outbox = self.outbox.lock().unwrap();
+        outbox.refill();
+        outbox.closed = true;
+    }
+
     /// How many answers there were, and how many requests ended without one.
-    pub(super) fn answers(&self) -> (usize, usize) {
+    pub(crate) fn answers(&self) -> (usize, usize) {
         let (answers, broken) = (&self.answers, &self.broken);
         (
             answers.load(Ordering::SeqCst),
@@ -167,13 +176,18 @@ impl Provider {
         )
     }
 
+    /// How often it was told to come again later.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     /// Everything acknowledged, with the id of its receipt.
-    pub(super) fn acknowledged(&self) -> HashMap<Place, String> {
+    pub(crate) fn acknowledged(&self) -> HashMap<Place, String> {
         self.acknowledged.lock().unwrap().clone()
     }
 
     /// Sends until it is closed and nothing is left.
-    pub(super) fn send(&self, address: &str) {
+    pub(crate) fn send(&self, address: &str) {
         loop {
             let Some(place) = self.outbox.lock().unwrap().next() else {
                 return;
@@ -195,6 +209,9 @@ impl Provider {
                 }
                 Ok(answer) => {
                     assert_eq!(answer.status, 503, "{}", answer.text());
+                    let wait = answer.header("retry-after").parse::<u64>();
+                    assert!(wait.is_ok(), "503 without Retry-After: {}", answer.text());
+                    self.refused.fetch_add(1, Ordering::SeqCst);
                     self.later(place);
                 }
                 Err(_) => {

@@ -1,6 +1,7 @@
 //! What the tests share: the server as a process, a sender, a consumer, and webhooks.
 
 pub(crate) mod consumer;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod server;
 pub(crate) mod webhook;

@@ -53,17 +53,34 @@ pub(crate) fn cloakroom(folder: &Path) -> Command {
 
 /// What `doctor --deep` finds in the data directory of a stopped server.
 pub(crate) fn assert_healthy(folder: &Path) -> Value {
-    let output = cloakroom(folder)
-        .args(["doctor", "cloakroom-data", "--deep", "--json"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}");
-    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_sound(doctor(&folder.join("cloakroom-data")))
+}
+
+/// The same for a data directory anywhere, by a command that may be run anywhere.
+pub(crate) fn assert_sound(mut doctor: Command) -> Value {
+    let (report, succeeded) = examined(&mut doctor);
     let errors = report["findings"].as_array().unwrap().iter();
     let errors: Vec<&Value> = errors.filter(|one| one["severity"] == "error").collect();
     assert!(errors.is_empty(), "{errors:?}");
+    assert!(succeeded, "{report}");
     report
+}
+
+/// `doctor --deep` for a data directory.
+pub(crate) fn doctor(data_dir: &Path) -> Command {
+    let mut command = cloakroom(Path::new("/"));
+    command.arg("doctor").arg(data_dir);
+    command.args(["--deep", "--json"]);
+    command
+}
+
+/// A doctor's report, and whether it ended well.
+pub(crate) fn examined(doctor: &mut Command) -> (Value, bool) {
+    let output = doctor.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!told.contains("panicked"), "{told}");
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (report, output.status.success())
 }
 
 /// A running server.
@@ -122,6 +139,36 @@ impl Server {
             lines: Mutex::new(lines),
             address: String::new(),
         }
+    }
+
+    /// Starts a server that may refuse to: then what it said.
+    pub(crate) fn attempt(command: &mut Command) -> Result<Self, String> {
+        let mut server = Self::launch(command);
+        let mut said = String::new();
+        loop {
+            let line = server.lines.lock().unwrap().recv_timeout(PATIENCE);
+            // The channel ends when the process does.
+            let Ok(line) = line else { return Err(said) };
+            said.push_str(&line);
+            said.push('\n');
+            if let Some((_, url)) = line.split_once("listens on http://") {
+                url.trim().clone_into(&mut server.address);
+                return Ok(server);
+            }
+        }
+    }
+
+    /// Ends the process as a crash does; what it had said until then.
+    pub(crate) fn ended(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let lines = self.lines.lock().unwrap();
+        let mut said = String::new();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said
     }
 
     /// Waits until a launched server listens, and learns where.

@@ -10,7 +10,7 @@ pub(crate) const UNCHANGED: &str = "an entry is never overwritten";
 pub(crate) const ON_RECORD: &str = "what was acknowledged is on record, once";
 pub(crate) const IN_ORDER: &str = "nothing is sent before what comes before it is taken or dead";
 pub(crate) const NOT_REPEATED: &str =
-    "what a consumer acknowledged comes again only after a crash, a lost answer or an operator's act";
+    "what a consumer acknowledged comes again only after a crash, a pause, a lost answer or an operator's act";
 pub(crate) const RECORDED: &str = "a cursor passes only what is settled or on record as dead";
 pub(crate) const BELOW_HEAD: &str = "nothing is sent, and no cursor stands, above the head";
 pub(crate) const ENDS_WELL: &str =

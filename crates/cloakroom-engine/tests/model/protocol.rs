@@ -283,19 +283,9 @@ impl Protocol {
                 state.rings_resequencer |= self.could_release(state);
                 state.rings_deliverer |= self.could_deliver(state);
             }
-            Action::Tick => self.tick(state),
+            Action::Tick => tick_on(state),
             fault => self.fail(state, &fault),
         }
-    }
-
-    fn tick(&self, state: &mut State) {
-        let stands_still = |one: &Deliverer| {
-            matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. })
-        };
-        if state.deliverers.iter().any(stands_still) {
-            state.budget.pauses -= 1;
-        }
-        state.now += 1;
     }
 
     fn fail(&self, state: &mut State, fault: &Action) {
@@ -357,4 +347,16 @@ fn crash_deliverer(state: &mut State, worker: usize) {
     }
     state.deliverers[worker] = Deliverer::Idle;
     state.seen.excused = true;
+}
+
+fn tick_on(state: &mut State) {
+    let stands_still = |one: &Deliverer| {
+        matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. })
+    };
+    if state.deliverers.iter().any(stands_still) {
+        // Whoever stands still for longer than its lease is as good as dead.
+        state.budget.pauses -= 1;
+        state.seen.excused = true;
+    }
+    state.now += 1;
 }

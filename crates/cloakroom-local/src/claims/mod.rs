@@ -24,7 +24,7 @@ use cloakroom_engine::ports::{
 pub(crate) use self::name::{Place, object_path, segment_path};
 use self::object::LocalUpload;
 use self::packer::Packer;
-use self::read::Segments;
+use self::read::{SOUND_MAX, Segments, Sound};
 pub(crate) use self::read::{Packed, packed};
 use self::record::Unplaced;
 pub(crate) use self::record::object_info;
@@ -45,6 +45,7 @@ struct Inner {
     folders: Folders,
     packer: Packer,
     segments: Segments,
+    sound: Sound,
     reserve_bytes: u64,
 }
 
@@ -84,6 +85,7 @@ impl LocalClaims {
             inner: Arc::new(Inner {
                 packer: Packer::start(&folders.segments, options.reserve_bytes)?,
                 segments: Segments::new(folders.segments.clone()),
+                sound: Sound::new(SOUND_MAX),
                 reserve_bytes: options.reserve_bytes,
                 folders,
             }),
@@ -142,7 +144,7 @@ impl ClaimStore for LocalClaims {
             }) => self.inner.segments.read(claim, segment, offset, len, range),
             Some(Place::Object(id)) => {
                 let path = object_path(&self.inner.folders.objects, id);
-                read::object(claim.clone(), path, range).await
+                read::object(claim.clone(), (id, path), range, &self.inner.sound).await
             }
             None => Err(ClaimError::Missing(claim.clone())),
         }
