@@ -1,6 +1,11 @@
 //! The long scenarios, each at a size that takes seconds: that they run to their end and find what they look for. What
 //! they measure at that size means nothing.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as the tests themselves may"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -23,17 +23,28 @@ use crate::disk;
 /// A segment that has reached this size is sealed.
 pub(crate) const SEGMENT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A segment that has come this far, and was not laid out itself, shows that laying out the next one is worth its price.
-const WORTH_BYTES: u64 = 4 * 1024 * 1024;
-
 /// Writes that are larger than this on average hardly notice the journal.
 const LARGE_WRITE_BYTES: u64 = 512 * 1024;
 
-/// How far a segment is laid out: the last write may go beyond its end a little.
-const LAID_BYTES: u64 = SEGMENT_MAX_BYTES + 256 * 1024;
+/// When and how far the next segment is laid out.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// A segment that has come this far, and was not laid out itself, shows that laying out the next one is worth it …
+    unlaid: u64,
+    /// … and one that was laid out, that its end is near.
+    laid: u64,
+    /// How far: the last write may go beyond a segment's end a little.
+    bytes: u64,
+    /// It goes in pieces, so that nobody else waits long for the disk.
+    piece: usize,
+}
 
-/// Laying out goes in pieces, so that nobody else waits long for the disk.
-const PIECE_BYTES: usize = 1024 * 1024;
+const LAYOUT: Layout = Layout {
+    unlaid: 4 * 1024 * 1024,
+    laid: SEGMENT_MAX_BYTES / 2,
+    bytes: SEGMENT_MAX_BYTES + 1024 * 1024,
+    piece: 1024 * 1024,
+};
 
 /// Why a write failed.
 pub(super) enum Failure {
@@ -55,6 +66,7 @@ pub(super) struct Written {
     /// Where this run began to write, and how often it did.
     begun_at: u64,
     writes: u64,
+    layout: Layout,
     next: Next,
 }
 
@@ -95,6 +107,7 @@ impl Written {
             file_len: len,
             begun_at: len,
             writes: 0,
+            layout: LAYOUT,
             next: Next::None,
         })
     }
@@ -203,7 +216,7 @@ impl Written {
     fn look_ahead(&mut self) {
         match &self.next {
             Next::None if self.is_worth_it() => {
-                self.next = lay_out(&self.folder);
+                self.next = lay_out(&self.folder, self.layout);
             }
             Next::Coming { thread, .. } if thread.is_finished() => {
                 let Next::Coming { thread, .. } = std::mem::replace(&mut self.next, Next::Failed)
@@ -224,23 +237,23 @@ impl Written {
 
     fn is_worth_it(&self) -> bool {
         let enough = match self.is_laid_out() {
-            true => SEGMENT_MAX_BYTES / 2,
-            false => WORTH_BYTES,
+            true => self.layout.laid,
+            false => self.layout.unlaid,
         };
         let written = self.len - self.begun_at;
         written >= enough
             && written < self.writes * LARGE_WRITE_BYTES
-            && super::check_room(&self.folder, self.reserve_bytes + 2 * LAID_BYTES).is_ok()
+            && super::check_room(&self.folder, self.reserve_bytes + 2 * self.layout.bytes).is_ok()
     }
 }
 
 /// Begins to lay out the next segment, in a thread that ends with it.
-fn lay_out(folder: &Path) -> Next {
+fn lay_out(folder: &Path, layout: Layout) -> Next {
     let (path, stop) = (next_path(folder), Arc::new(AtomicBool::new(false)));
     let told = Arc::clone(&stop);
     let thread = std::thread::Builder::new()
         .name("claim-layer".to_owned())
-        .spawn(move || fill(&path, &told));
+        .spawn(move || fill(&path, layout, &told));
     match thread {
         Ok(thread) => Next::Coming { stop, thread },
         Err(error) => {
@@ -250,19 +263,19 @@ fn lay_out(folder: &Path) -> Next {
     }
 }
 
-fn fill(path: &Path, stop: &AtomicBool) -> io::Result<File> {
+fn fill(path: &Path, layout: Layout, stop: &AtomicBool) -> io::Result<File> {
     remove_if_there(path)?;
     let file = File::options()
         .read(true)
         .write(true)
         .create_new(true)
         .open(path)?;
-    let piece = vec![0; PIECE_BYTES];
+    let piece = vec![0; layout.piece];
     let mut at = 0;
-    while at < LAID_BYTES && !stop.load(Ordering::Relaxed) {
+    while at < layout.bytes && !stop.load(Ordering::Relaxed) {
         file.write_all_at(&piece, at)?;
         file.sync_data()?;
-        at += PIECE_BYTES as u64;
+        at += layout.piece as u64;
     }
     Ok(file)
 }
@@ -313,4 +326,113 @@ fn resume(folder: &Path, segment: u64) -> io::Result<Option<(File, u64)>> {
         file.sync_all()?;
     }
     Ok((found.valid_len < SEGMENT_MAX_BYTES).then_some((file, found.valid_len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom_core::event::Sha256;
+    use cloakroom_core::time::Timestamp;
+    use cloakroom_engine::ports::ClaimHint;
+
+    use super::super::record::Unplaced;
+    use super::*;
+
+    const SMALL: Layout = Layout {
+        unlaid: 4 * 1024,
+        laid: 32 * 1024,
+        bytes: 64 * 1024,
+        piece: 16 * 1024,
+    };
+
+    fn open(folder: &Path) -> Written {
+        let mut written = Written::open(folder, 0).unwrap();
+        written.layout = SMALL;
+        written
+    }
+
+    /// Writes one record to the end of a segment; it is what `read` finds there.
+    fn put(written: &mut Written, segment: u64, payload: &[u8]) {
+        let hint = ClaimHint {
+            source: "shop".into(),
+            identity: "evt".into(),
+            event: None,
+            sha256: Sha256::of(payload),
+            size: payload.len() as u64,
+            recorded: Timestamp::from_secs(1),
+        };
+        let offset = match segment > written.segment() {
+            true => SEGMENT_HEADER_BYTES,
+            false => written.len(),
+        };
+        let mut bytes = Vec::new();
+        Unplaced::new(&hint, payload).place(segment, offset, &mut bytes);
+        assert!(written.write(segment, offset, &bytes).is_ok());
+    }
+
+    /// Writes until the next segment is laid out; how many records that took.
+    fn until_next(written: &mut Written) -> u64 {
+        let mut records = 0;
+        while !written.has_next() {
+            put(written, written.segment(), &[7; 1024]);
+            records += 1;
+            std::thread::yield_now();
+        }
+        records
+    }
+
+    fn found(folder: &Path, segment: u64) -> scan::Segment {
+        scan::segment(&name::segment_path(folder, segment), segment, |_, _| {}).unwrap()
+    }
+
+    #[test]
+    fn the_next_segment_is_laid_out_and_used_and_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = open(folder.path());
+        let records = until_next(&mut written);
+        assert!(records > 3, "not before it is worth it");
+        assert!(next_path(folder.path()).exists());
+        put(&mut written, 2, b"the first of the second segment");
+        assert!(!next_path(folder.path()).exists());
+        let first = found(folder.path(), 1);
+        assert_eq!((first.records, first.file_len), (records, first.valid_len));
+        let second = found(folder.path(), 2);
+        assert_eq!(second.records, 1);
+        assert_eq!(second.file_len, SMALL.bytes, "its room is there already");
+        assert!(second.is_room_behind && !second.valid_after_damage);
+        put(&mut written, 2, b"and the second");
+        written.end();
+        let second = found(folder.path(), 2);
+        assert_eq!((second.records, second.file_len), (2, second.valid_len));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_the_room_is_cut_off_by_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = open(folder.path());
+        until_next(&mut written);
+        put(&mut written, 2, b"durable");
+        // A crash: nothing is ended, and the segment after this one was on its way.
+        drop(written);
+        std::fs::write(next_path(folder.path()), [0; 100]).unwrap();
+        let before = found(folder.path(), 2);
+        assert!(before.is_room_behind && before.file_len > before.valid_len);
+        let mut again = open(folder.path());
+        assert!(!next_path(folder.path()).exists());
+        assert_eq!((again.segment(), again.len()), (2, before.valid_len));
+        put(&mut again, 2, b"more");
+        let after = found(folder.path(), 2);
+        assert_eq!(after.records, before.records + 1);
+        assert_eq!(after.file_len, after.valid_len);
+    }
+
+    #[test]
+    fn large_writes_need_no_room_laid_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = open(folder.path());
+        let payload = vec![7; LARGE_WRITE_BYTES as usize];
+        put(&mut written, 1, &payload);
+        put(&mut written, 1, &payload);
+        assert!(matches!(written.next, Next::None));
+    }
 }
