@@ -1,5 +1,6 @@
 //! The consumer: takes deliveries over real HTTP, and checks that each came once and in order.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,6 +11,7 @@ use bytes::{Buf as _, BytesMut};
 use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::connection::content_length;
@@ -18,8 +20,8 @@ use crate::webhook::{MARK, SERIAL_DIGITS, Shape};
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-/// A running consumer. It ends with the program.
-#[derive(Debug)]
+/// A running consumer. It ends with the program. Clones are the same one.
+#[derive(Debug, Clone)]
 pub(crate) struct Consumer {
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -37,12 +39,19 @@ struct Tally {
     last_at: Option<Instant>,
     schedule: Option<(Schedule, u64)>,
     latencies: Vec<u32>,
+    /// Who waits for a webhook, by its number.
+    watched: HashMap<u64, oneshot::Sender<Instant>>,
     broken: Option<String>,
 }
 
 impl Consumer {
     /// Starts one in a thread of its own.
     pub(crate) fn start(shape: Shape) -> anyhow::Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), shape)
+    }
+
+    /// Starts one where deliveries are sent to already.
+    pub(crate) fn start_at(address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
         let keys = usize::try_from(shape.keys).context("too many keys")?;
         let tally = Arc::new(Mutex::new(Tally {
             shape,
@@ -52,9 +61,10 @@ impl Consumer {
             last_at: None,
             schedule: None,
             latencies: Vec::new(),
+            watched: HashMap::new(),
             broken: None,
         }));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::clone(&tally);
@@ -67,6 +77,16 @@ impl Consumer {
     /// How many deliveries came.
     pub(crate) fn delivered(&self) -> u64 {
         lock(&self.tally).delivered
+    }
+
+    /// Tells when the webhook with this number is delivered. Nobody is told any more once the consumer is broken.
+    pub(crate) fn watch(&self, serial: u64) -> oneshot::Receiver<Instant> {
+        let (sender, receiver) = oneshot::channel();
+        let mut tally = lock(&self.tally);
+        if tally.broken.is_none() {
+            tally.watched.insert(serial, sender);
+        }
+        receiver
     }
 
     /// Measures from here on: webhooks from number `first` on follow the schedule.
@@ -124,6 +144,10 @@ impl Tally {
         self.delivered += 1;
         let now = clock::now();
         self.last_at = Some(now);
+        if let Some(watcher) = self.watched.remove(&serial) {
+            // Whoever no longer waits need not be told.
+            let _ = watcher.send(now);
+        }
         if let Some((schedule, first)) = &self.schedule
             && let Some(index) = serial.checked_sub(*first)
         {
@@ -131,6 +155,11 @@ impl Tally {
             self.latencies.push(micros(now - due));
         }
         Ok(())
+    }
+
+    fn fail(&mut self, error: &anyhow::Error) {
+        self.broken = Some(format!("{error:#}"));
+        self.watched.clear();
     }
 }
 
@@ -157,13 +186,13 @@ fn serve(listener: std::net::TcpListener, tally: &Arc<Mutex<Tally>>) {
             let tally = Arc::clone(tally);
             tokio::spawn(async move {
                 if let Err(error) = answer(stream, &tally).await {
-                    lock(&tally).broken = Some(format!("{error:#}"));
+                    lock(&tally).fail(&error);
                 }
             });
         }
     });
     if let Err(error) = ran {
-        lock(tally).broken = Some(format!("{error:#}"));
+        lock(tally).fail(&error);
     }
 }
 
@@ -203,20 +232,21 @@ mod tests {
 
     fn tally(keys: u64) -> Tally {
         Tally {
-            shape: Shape { keys },
+            shape: Shape::of(keys),
             last: vec![0; keys as usize],
             delivered: 0,
             disordered: 0,
             last_at: None,
             schedule: None,
             latencies: Vec::new(),
+            watched: HashMap::new(),
             broken: None,
         }
     }
 
     #[test]
     fn doubles_and_disorder_are_noticed() {
-        let shape = Shape { keys: 2 };
+        let shape = Shape::of(2);
         let disordered = |serials: &[u64]| {
             let mut tally = tally(2);
             for serial in serials {

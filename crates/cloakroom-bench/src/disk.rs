@@ -26,6 +26,25 @@ pub(crate) fn sync_time(directory: &Path) -> anyhow::Result<f64> {
     Ok(times[SYNCS / 2].as_secs_f64() * 1_000.0)
 }
 
+/// The bytes of all files below a directory, as far as they are there long enough to be looked at.
+pub(crate) fn bytes_below(directory: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return 0;
+    };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
+/// The bytes that are free where `directory` is.
+pub(crate) fn available(directory: &Path) -> anyhow::Result<u64> {
+    let stat = rustix::fs::statvfs(directory)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// The least anybody must do with a payload: hash it, write it into a new file, and sync that.
 pub(crate) fn hash_and_keep<'a>(
     directory: &Path,

@@ -1,8 +1,9 @@
 //! The load: a closed loop, which finds the peak, and an open loop, which keeps a schedule whatever the server does.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::connection::Connection;
+use crate::consumer::Consumer;
 use crate::webhook::Batch;
 
 /// How a batch was answered.
@@ -27,6 +29,22 @@ impl Load {
     /// Webhooks per second.
     pub(crate) fn rate(&self) -> f64 {
         self.answers.len() as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Times of an open loop as they come, in microseconds. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Times(Arc<std::sync::Mutex<Vec<u32>>>);
+
+impl Times {
+    fn add(&self, time: u32) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push(time);
+    }
+
+    /// Those that came since this was last asked.
+    pub(crate) fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -64,8 +82,13 @@ impl Generator {
         })
     }
 
-    /// Sends the batch in order as fast as the server answers: each connection sends its next request when it has the answer.
-    pub(crate) async fn closed(&mut self, batch: &Arc<Batch>) -> anyhow::Result<Load> {
+    /// Sends the batch in order as fast as the server answers: each connection sends its next request when it has the
+    /// answer. Nothing is begun after `limit`: then only the first part of the batch is sent.
+    pub(crate) async fn closed(
+        &mut self,
+        batch: &Arc<Batch>,
+        limit: Option<Duration>,
+    ) -> anyhow::Result<Load> {
         let next = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         let start = clock::now();
@@ -74,11 +97,14 @@ impl Generator {
             tasks.spawn(async move {
                 let mut answers = Vec::new();
                 loop {
+                    let sent = clock::now();
+                    if limit.is_some_and(|limit| sent - start >= limit) {
+                        return anyhow::Ok((connection, answers));
+                    }
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= batch.len() {
                         return anyhow::Ok((connection, answers));
                     }
-                    let sent = clock::now();
                     post(&mut connection, batch.request(index)).await?;
                     answers.push(micros(clock::now() - sent));
                 }
@@ -87,42 +113,83 @@ impl Generator {
         self.gather(tasks, start).await
     }
 
-    /// Sends each request of the batch when it is due, and counts from then: a request that waits for a free connection
-    /// waits on the clock.
-    pub(crate) async fn open(
+    /// As [`Self::closed`], and each connection waits for the delivery of its webhook before it sends the next one. The
+    /// times are from the request to the consumer; `first` is the number of the batch's first webhook.
+    pub(crate) async fn turns(
         &mut self,
         batch: &Arc<Batch>,
-        schedule: Schedule,
+        limit: Duration,
+        consumer: &Consumer,
+        first: u64,
     ) -> anyhow::Result<Load> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        let start = clock::now();
+        for mut connection in self.connections.drain(..) {
+            let (batch, next, consumer) = (Arc::clone(batch), Arc::clone(&next), consumer.clone());
+            tasks.spawn(async move {
+                let mut times = Vec::new();
+                loop {
+                    let sent = clock::now();
+                    if sent - start >= limit {
+                        return anyhow::Ok((connection, times));
+                    }
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= batch.len() {
+                        return anyhow::Ok((connection, times));
+                    }
+                    let came = consumer.watch(first + index as u64);
+                    post(&mut connection, batch.request(index)).await?;
+                    let came = came.await.context("the consumer stopped")?;
+                    times.push(micros(came - sent));
+                }
+            });
+        }
+        self.gather(tasks, start).await
+    }
+
+    /// Sends each request of the batches, as they come, when it is due, and counts from then: a request that waits for a
+    /// free connection waits on the clock. Ends with the last batch, and tells how long it took.
+    pub(crate) async fn open(
+        &mut self,
+        batches: Receiver<Arc<Batch>>,
+        schedule: Schedule,
+        answers: &Times,
+    ) -> anyhow::Result<Duration> {
         let (due, queue) = mpsc::unbounded_channel();
         let queue = Arc::new(Mutex::new(queue));
         let mut tasks = JoinSet::new();
         for mut connection in self.connections.drain(..) {
-            let (batch, queue) = (Arc::clone(batch), Arc::clone(&queue));
+            let (queue, answers) = (Arc::clone(&queue), answers.clone());
             tasks.spawn(async move {
-                let mut answers = Vec::new();
                 loop {
-                    let Some(index) = queue.lock().await.recv().await else {
-                        return anyhow::Ok((connection, answers));
+                    let next: Option<(Arc<Batch>, usize, Instant)> =
+                        queue.lock().await.recv().await;
+                    let Some((batch, index, due)) = next else {
+                        return anyhow::Ok((connection, Vec::new()));
                     };
                     post(&mut connection, batch.request(index)).await?;
-                    answers.push(micros(clock::now() - schedule.due(index)));
+                    answers.add(micros(clock::now() - due));
                 }
             });
         }
-        let count = batch.len();
         let pacer = thread::spawn(move || {
-            for index in 0..count {
-                clock::hold_until(schedule.due(index));
-                if due.send(index).is_err() {
-                    return;
+            let mut number = 0;
+            for batch in batches {
+                for index in 0..batch.len() {
+                    let at = schedule.due(number);
+                    number += 1;
+                    clock::hold_until(at);
+                    if due.send((Arc::clone(&batch), index, at)).is_err() {
+                        return;
+                    }
                 }
             }
         });
         let load = self.gather(tasks, schedule.start).await;
         drop(queue);
         pacer.join().ok().context("the pacer panicked")?;
-        load
+        Ok(load?.elapsed)
     }
 
     async fn gather(

@@ -7,10 +7,10 @@
 //! | --- | --- |
 //! | `webhook`, `connection`, `generator` | the load: prepared requests, closed loop and open loop |
 //! | `consumer` | takes deliveries, and checks that each came once and in order |
-//! | `server`, `null`, `process` | the servers under measurement, and what they use |
+//! | `server`, `null`, `keeper`, `plain`, `process` | the servers under measurement, and what they use |
 //! | `cloud` | what a function finds around it in AWS |
 //! | `scenario` | what is measured, a file each |
-//! | `report` | figures as a table or as JSON |
+//! | `report`, `plot` | figures as a table or as JSON, and charts |
 
 mod clock;
 mod cloud;
@@ -18,7 +18,10 @@ mod connection;
 mod consumer;
 mod disk;
 mod generator;
+mod keeper;
 mod null;
+mod plain;
+mod plot;
 mod process;
 mod report;
 mod scenario;
@@ -31,7 +34,10 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::report::{Machine, Printer, Report};
-use crate::scenario::{cold_start, cpu, floor, ingest, keys, large, latency, memory, reversed};
+use crate::scenario::{
+    backlog, cold_start, compare, cpu, floor, gaps, ingest, keys, large, latency, memory, reversed,
+    soak,
+};
 use crate::server::Place;
 
 /// The scenarios of `all`, in order.
@@ -46,6 +52,9 @@ struct Cli {
     /// Print the figures as JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Write the figures and charts into this file too, as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// The server's binary. Default: `cloakroom` beside this program.
     #[arg(long, global = true, value_name = "FILE")]
     server: Option<PathBuf>,
@@ -79,6 +88,16 @@ enum Command {
     Reversed(reversed::Args),
     /// A million streams.
     Keys(keys::Args),
+    /// Cloakroom beside the least a receiver must do, and beside a plain receiver on Node. Not part of `all`.
+    Compare(compare::Args),
+    /// Ten minutes at 80% of the peak: whether anything grows or slows down. Not part of `all`.
+    Soak(soak::Args),
+    /// A million events for a consumer that is dead, and then is not. Not part of `all`.
+    Backlog(backlog::Args),
+    /// A hundred thousand streams that wait at a gap. Not part of `all`.
+    Gaps(gaps::Args),
+    /// Draw the charts of saved results.
+    Plot(plot::Args),
     /// The start of the functions of the AWS form, with each role, over a stand-in for AWS. Not part of `all`.
     ColdStart(cold_start::Args),
     /// The server that does nothing.
@@ -86,13 +105,18 @@ enum Command {
     Null {
         /// Where to listen.
         port: u16,
+        /// Keep bodies in this file, durably.
+        #[arg(long)]
+        keep_in: Option<PathBuf>,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    if let Command::Null { port } = cli.command {
-        return null::run(port);
+    match &cli.command {
+        Command::Null { port, keep_in } => return null::run(*port, keep_in.as_deref()),
+        Command::Plot(args) => return plot::run(args),
+        _ => {}
     }
     let directory = directory(&cli)?;
     let machine = Machine::examine(&directory)?;
@@ -103,7 +127,7 @@ fn main() -> anyhow::Result<()> {
     let mut printer = Printer::begin(machine, cli.json);
     if let Command::ColdStart(args) = &cli.command {
         printer.add(runtime.block_on(cold_start::run(&directory, args))?);
-        return printer.end();
+        return printer.end(cli.save.as_deref());
     }
     let place = place(&cli, directory)?;
     if matches!(cli.command, Command::All) {
@@ -114,7 +138,7 @@ fn main() -> anyhow::Result<()> {
     } else {
         printer.add(runtime.block_on(measure(&place, &cli.command))?);
     }
-    printer.end()
+    printer.end(cli.save.as_deref())
 }
 
 /// Where this program is.
@@ -164,7 +188,11 @@ async fn measure(place: &Place, command: &Command) -> anyhow::Result<Report> {
         Command::Memory(args) => memory::run(place, args).await,
         Command::Reversed(args) => reversed::run(place, args).await,
         Command::Keys(args) => keys::run(place, args).await,
-        Command::All | Command::ColdStart(_) | Command::Null { .. } => {
+        Command::Compare(args) => compare::run(place, args).await,
+        Command::Soak(args) => soak::run(place, args).await,
+        Command::Backlog(args) => backlog::run(place, args).await,
+        Command::Gaps(args) => gaps::run(place, args).await,
+        Command::All | Command::ColdStart(_) | Command::Null { .. } | Command::Plot(_) => {
             unreachable!("`main` takes these itself")
         }
     }

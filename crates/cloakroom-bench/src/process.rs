@@ -15,6 +15,8 @@ pub(crate) struct Usage {
     pub(crate) resident: u64,
     /// The most resident memory so far, in bytes.
     pub(crate) resident_peak: u64,
+    /// Open file handles.
+    pub(crate) files: usize,
 }
 
 impl Usage {
@@ -32,6 +34,7 @@ impl Usage {
                 .unwrap_or_else(|| stat.rss_bytes().get() / 1_024)
                 * 1_024,
             resident_peak: status.vmhwm.unwrap_or_default() * 1_024,
+            files: process.fd_count()?,
         })
     }
 

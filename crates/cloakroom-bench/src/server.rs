@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::clock;
 use crate::connection::Connection;
+use crate::disk::bytes_below;
 use crate::process::Usage;
 use crate::webhook::{SECRET, SECRET_VARIABLE, SOURCE};
 
@@ -59,16 +60,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `cloakroom serve`, with a subscription that delivers to `consumer` if there is one.
-    pub(crate) async fn cloakroom(
-        place: &Place,
-        consumer: Option<SocketAddr>,
-    ) -> anyhow::Result<Self> {
+    /// Starts `cloakroom serve`.
+    pub(crate) async fn cloakroom(place: &Place, setup: &Setup) -> anyhow::Result<Self> {
         let scratch = place.scratch()?;
         let address = free_address()?;
         let config = scratch.path().join("cloakroom.yaml");
         let data = scratch.path().join("data");
-        fs::write(&config, configuration(address, &data, consumer))?;
+        fs::write(&config, configuration(address, &data, setup))?;
         let mut command = Command::new(&place.binary);
         command
             .arg("serve")
@@ -80,12 +78,40 @@ impl Server {
         Self::start(command, address, scratch).await
     }
 
-    /// Starts the server that does nothing.
-    pub(crate) async fn null(place: &Place) -> anyhow::Result<Self> {
+    /// Starts the server that does nothing, or nothing but keep what it was sent.
+    pub(crate) async fn null(place: &Place, keeps: bool) -> anyhow::Result<Self> {
         let scratch = place.scratch()?;
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("null").arg(address.port().to_string());
+        if keeps {
+            command.arg("--keep-in").arg(scratch.path().join("bodies"));
+        }
+        Self::start(command, address, scratch).await
+    }
+
+    /// Starts the plain receiver whose program lies in `folder`, with `npm ci` done.
+    pub(crate) async fn plain(
+        place: &Place,
+        folder: &Path,
+        consumer: Option<SocketAddr>,
+        batched: bool,
+    ) -> anyhow::Result<Self> {
+        let scratch = place.scratch()?;
+        let address = free_address()?;
+        let mut command = Command::new("node");
+        command
+            .arg(folder.join("server.mjs"))
+            .env("PORT", address.port().to_string())
+            .env("DATABASE", scratch.path().join("webhooks.db"))
+            .env("SECRET", SECRET)
+            .env("NODE_ENV", "production");
+        if batched {
+            command.env("BATCHED", "1");
+        }
+        if let Some(consumer) = consumer {
+            command.env("CONSUMER", format!("http://{consumer}/hooks"));
+        }
         Self::start(command, address, scratch).await
     }
 
@@ -120,6 +146,21 @@ impl Server {
     /// What it used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         Usage::of(self.child.id()).with_context(|| tail(&self.scratch.path().join("server.log")))
+    }
+
+    /// The bytes of what it keeps on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        bytes_below(self.scratch.path())
+    }
+
+    /// How many events it has released since it started.
+    pub(crate) async fn events_released(&self) -> anyhow::Result<u64> {
+        let answer = get(self.address, "/metrics").await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let mut lines = text.lines();
+        let count = lines.find_map(|line| line.strip_prefix("cloakroom_events_released_total "));
+        // The counter is there from the first event on.
+        Ok(count.unwrap_or("0").trim().parse::<f64>()? as u64)
     }
 
     /// Waits until it has nothing left to do, and tells what it used up to then.
@@ -210,13 +251,26 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn configuration(address: SocketAddr, data: &Path, consumer: Option<SocketAddr>) -> String {
+/// What of Cloakroom's configuration differs between scenarios.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    /// Whom a subscription delivers to.
+    pub(crate) consumer: Option<SocketAddr>,
+    /// What is done about gaps, as `order.gap` has it; the default otherwise.
+    pub(crate) gap: Option<String>,
+    /// Which payloads travel inside the event; the default otherwise.
+    pub(crate) inline_max: Option<usize>,
+}
+
+fn configuration(address: SocketAddr, data: &Path, setup: &Setup) -> String {
+    let gap = setup.gap.as_ref().map(|gap| format!(", gap: {gap}"));
+    let gap = gap.unwrap_or_default();
     let mut text = format!(
         "sources:
   {SOURCE}:
     verify: {{ scheme: adyen, secrets: [\"env:{SECRET_VARIABLE}\"] }}
     key: body:/data/id
-    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1 }}
+    order: {{ kind: dense, at: body:/data/sequenceNumber, first: 1{gap} }}
 server:
   listen: {address}
   data_dir: {}
@@ -224,7 +278,11 @@ server:
 ",
         data.display()
     );
-    if let Some(consumer) = consumer {
+    if let Some(inline_max) = setup.inline_max {
+        writeln!(text, "claims: {{ inline_max: {inline_max}B }}")
+            .expect("writing to a string cannot fail");
+    }
+    if let Some(consumer) = setup.consumer {
         write!(
             text,
             "subscriptions:
@@ -232,6 +290,7 @@ server:
     sources: [{SOURCE}]
     sink: {{ http: {{ url: \"http://{consumer}/hooks\", secret: env:{SINK_SECRET_VARIABLE} }} }}
     from: earliest
+    retry: {{ attempts: 1000000, base: 1s, max: 5s }}
 "
         )
         .expect("writing to a string cannot fail");

@@ -7,7 +7,7 @@ use cloakroom_core::secret::Secret;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, Signer};
 
-/// The size of each payload, in bytes.
+/// The size of each payload unless a scenario asks for another, in bytes.
 pub(crate) const PAYLOAD: usize = 1_024;
 /// The secret that both sides know, as Adyen writes it.
 pub(crate) const SECRET: &str = "5f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -28,9 +28,19 @@ pub(crate) type Headers = Vec<(String, String)>;
 pub(crate) struct Shape {
     /// How many keys.
     pub(crate) keys: u64,
+    /// The size of each payload, in bytes: [`PAYLOAD`] or more.
+    pub(crate) size: usize,
 }
 
 impl Shape {
+    /// That many keys, and payloads of the usual size.
+    pub(crate) fn of(keys: u64) -> Self {
+        Self {
+            keys,
+            size: PAYLOAD,
+        }
+    }
+
     /// The ordering key of a webhook.
     pub(crate) fn key(self, serial: u64) -> String {
         format!("BENCH{:011}", serial % self.keys)
@@ -41,11 +51,11 @@ impl Shape {
         serial / self.keys + 1
     }
 
-    /// The payload: [`PAYLOAD`] bytes of JSON.
+    /// The payload: JSON, filled up to its size.
     pub(crate) fn payload(self, serial: u64) -> Vec<u8> {
         let (key, sequence) = (self.key(serial), self.sequence(serial));
         let amount = 100 + serial % 99_900;
-        let mut text = String::with_capacity(PAYLOAD);
+        let mut text = String::with_capacity(self.size);
         write!(
             text,
             concat!(
@@ -65,7 +75,7 @@ impl Shape {
         )
         .expect("writing to a string cannot fail");
         let tail = r#""},"environment":"test","type":"balancePlatform.transfer.updated"}"#;
-        let padding = PAYLOAD - text.len() - tail.len();
+        let padding = self.size - text.len() - tail.len();
         text.extend(std::iter::repeat_n('x', padding));
         text.push_str(tail);
         text.into_bytes()
@@ -148,10 +158,14 @@ mod tests {
 
     #[test]
     fn payloads_are_json_of_the_promised_size() {
-        let shape = Shape { keys: 7 };
-        for serial in [0, 6, 7, 123_456_789] {
+        let usual = Shape::of(7);
+        let large = Shape {
+            size: 65_536,
+            ..usual
+        };
+        for (shape, serial) in [(usual, 0), (large, 6), (usual, 7), (usual, 123_456_789)] {
             let payload = shape.payload(serial);
-            assert_eq!(payload.len(), PAYLOAD);
+            assert_eq!(payload.len(), shape.size);
             let json: serde_json::Value = serde_json::from_slice(&payload).unwrap();
             assert_eq!(json["data"]["id"], shape.key(serial));
             assert_eq!(json["data"]["sequenceNumber"], serial / 7 + 1);
@@ -161,7 +175,7 @@ mod tests {
 
     #[test]
     fn requests_come_back_as_they_were_put_in() {
-        let shape = Shape { keys: 2 };
+        let shape = Shape::of(2);
         let batch = Batch::sign(shape, [3, 0].into_iter()).unwrap();
         assert_eq!(batch.len(), 2);
         assert!(batch.request(0).ends_with(&shape.payload(3)));

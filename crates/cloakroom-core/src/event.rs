@@ -111,9 +111,17 @@ impl Sha256 {
     }
 }
 
+impl Sha256 {
+    /// Lower-case hex, without an allocation.
+    fn hex<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
+        hex::encode_to_slice(self.0, buffer).expect("two digits for each byte");
+        std::str::from_utf8(buffer).expect("hex digits are ASCII")
+    }
+}
+
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(self.hex(&mut [0; 64]))
     }
 }
 
@@ -125,7 +133,7 @@ impl fmt::Debug for Sha256 {
 
 impl Serialize for Sha256 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.hex(&mut [0; 64]))
     }
 }
 

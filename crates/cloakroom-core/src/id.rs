@@ -141,15 +141,21 @@ impl EventId {
     /// The id of the event at `position`: it leads back to the ledger entry without any index. It is the base64url of
     /// `{source}\n{key}\n{position without leading zeros}`.
     pub fn of(stream: &StreamId, position: &Position) -> Self {
-        let place = format!("{}\n{}\n{}", stream.source, stream.key, position.compact());
-        Self(format!("{EVENT_ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(place)).into())
+        let (source, key) = (stream.source.as_str(), stream.key.as_str());
+        Self::encode(&[source, "\n", key, "\n", position.compact()].concat())
+    }
+
+    fn encode(place: &str) -> Self {
+        let mut id = String::with_capacity(EVENT_ID_PREFIX.len() + place.len().div_ceil(3) * 4);
+        id.push_str(EVENT_ID_PREFIX);
+        URL_SAFE_NO_PAD.encode_string(place, &mut id);
+        Self(id.into())
     }
 
     /// The id of a quarantined webhook: a function of its identity, so that a retry finds it. It has no position, and
     /// keeps this id when it is released.
     pub fn quarantined(source: &SourceName, identity: &Identity) -> Self {
-        let place = format!("{source}\n{}", fingerprint(identity));
-        Self(format!("{EVENT_ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(place)).into())
+        Self::encode(&format!("{source}\n{}", fingerprint(identity)))
     }
 
     /// Where the event with this id is kept. `None` when Cloakroom never issued such an id.

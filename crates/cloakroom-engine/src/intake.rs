@@ -1,7 +1,7 @@
 //! Intake: takes one webhook in while its body arrives, at flat memory, and answers with a receipt.
 //!
 //! The order of things is the promise (invariants 1 and 2): the signature is checked over the whole body before anything
-//! becomes a claim, the claim is durable before the ledger entry is written, and that is durable before the receipt.
+//! becomes a claim, the claim is durable before the ledger entry is committed, and that is durable before the receipt.
 
 mod budget;
 mod digests;
@@ -282,7 +282,7 @@ impl Shared {
                 let travels =
                     draft.payload.size <= self.settings.inline_max && !self.claims.is_local();
                 if !ledger_only {
-                    draft.payload.claim = Some(self.claims.put(&hint, body.clone()).await?);
+                    draft.payload.claim = Some(self.claims.place(&hint, body.clone()).await?);
                 }
                 draft.payload.inline = (ledger_only || travels).then_some(body);
                 Ok(self.appender.append(source, &draft).await?)

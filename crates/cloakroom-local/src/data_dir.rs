@@ -191,7 +191,8 @@ impl DataDir {
         };
         data_dir.record(&run)?;
         let claims = LocalClaims::open(&data_dir.path.join("claims"), options)?;
-        let ledger = LocalLedger::open(&data_dir.path.join("ledger"), options)?;
+        let flush = claims.flushed_by_ledger();
+        let ledger = LocalLedger::open_after(flush, &data_dir.path.join("ledger"), options)?;
         Ok(LocalStore {
             ledger: Arc::new(ledger),
             claims: Arc::new(claims),

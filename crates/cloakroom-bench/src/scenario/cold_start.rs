@@ -273,7 +273,7 @@ fn configuration(sources: u32) -> String {
 
 /// A webhook as an HTTP API hands it on.
 fn webhook() -> anyhow::Result<Value> {
-    let (headers, payload) = signed(Shape { keys: 1 }, 0)?;
+    let (headers, payload) = signed(Shape::of(1), 0)?;
     let mut lower = serde_json::Map::new();
     lower.insert("content-type".to_owned(), "application/json".into());
     for (name, value) in headers {

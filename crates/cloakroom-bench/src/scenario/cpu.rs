@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
-    let shape = Shape { keys: args.keys };
+    let shape = Shape::of(args.keys);
     let mut run = Run::cloakroom(place, shape, args.connections, true).await?;
     run.closed(&run.sign(args.webhooks / 4)?).await?;
     let cost = run.closed(&run.sign(args.webhooks)?).await?;

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
-    let shape = Shape { keys: 10_000 };
+    let shape = Shape::of(10_000);
     let mut run = Run::null(place, shape, args.connections).await?;
     let closed = run.closed(&run.sign(args.webhooks)?).await?;
     let count = (args.rate * args.seconds as f64) as u64;

@@ -1,6 +1,6 @@
 //! How fast webhooks are taken in, as a ratio to the same HTTP stack doing nothing.
 
-use crate::report::{Aim, Report};
+use crate::report::{Aim, Report, median};
 use crate::scenario::run::{Cost, Run};
 use crate::server::Place;
 use crate::webhook::Shape;
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
-    let shape = Shape { keys: args.keys };
+    let shape = Shape::of(args.keys);
     let mut cloakroom = Run::cloakroom(place, shape, args.connections, false).await?;
     let mut null = Run::null(place, shape, args.connections).await?;
     let warm_up = args.webhooks / 4;
@@ -98,26 +98,4 @@ fn report(ours: &[Cost], nulls: &[Cost]) -> anyhow::Result<Report> {
 
 fn mean(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
     costs.iter().map(of).sum::<f64>() / costs.len() as f64
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn medians_lie_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]).to_bits(), 2.5_f64.to_bits());
-    }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 const PARTS: u64 = 10;
 
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
-    let shape = Shape { keys: args.keys };
+    let shape = Shape::of(args.keys);
     let mut run = Run::cloakroom(place, shape, args.connections, args.deliver).await?;
     let mut report = Report::new("keys");
     for _ in 0..PARTS {

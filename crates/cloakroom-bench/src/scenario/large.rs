@@ -9,7 +9,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::disk;
 use crate::report::{Aim, Report};
-use crate::server::{Place, Server};
+use crate::server::{Place, Server, Setup};
 use crate::webhook::{SECRET, head};
 
 /// What to send.
@@ -89,7 +89,7 @@ fn decode_hex(text: &str) -> anyhow::Result<Vec<u8>> {
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::new("large");
     let scratch = place.scratch()?;
-    let server = Server::cloakroom(place, None).await?;
+    let server = Server::cloakroom(place, &Setup::default()).await?;
     let before = server.usage()?;
     let (mut ours, mut plain) = (0.0, 0.0);
     for round in 1..=args.rounds {
@@ -109,7 +109,7 @@ pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
     report.add("server CPU per upload", cpu / rounds, "s");
     server.stop().await?;
 
-    let server = Server::cloakroom(place, None).await?;
+    let server = Server::cloakroom(place, &Setup::default()).await?;
     upload(&server, &Payload::new(1, args.memory_mib)).await?;
     let name = format!("most memory while {} MiB came in", args.memory_mib);
     let peak = server.usage()?.resident_peak as f64 / 1e6;

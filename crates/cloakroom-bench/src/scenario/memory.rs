@@ -27,7 +27,7 @@ const MB: f64 = 1e6;
 
 pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::new("memory");
-    let shape = Shape { keys: 10_000 };
+    let shape = Shape::of(10_000);
     let mut loaded = Run::cloakroom(place, shape, args.connections, true).await?;
     let rest = loaded.server.quiet(REST_LIMIT).await?;
     report.aim(
@@ -47,7 +47,7 @@ pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
     report.add("after the load", usage.resident as f64 / MB, "MB");
     loaded.server.stop().await?;
 
-    let shape = Shape { keys: args.streams };
+    let shape = Shape::of(args.streams);
     let mut many = Run::cloakroom(place, shape, args.connections, true).await?;
     for _ in 0..PARTS {
         many.closed(&many.sign(args.streams / PARTS)?).await?;

@@ -7,7 +7,7 @@ use crate::consumer::Consumer;
 use crate::generator::Generator;
 use crate::report::Report;
 use crate::scenario::run::FINISH_LIMIT;
-use crate::server::{Place, Server};
+use crate::server::{Place, Server, Setup};
 use crate::webhook::{Batch, Shape};
 
 /// What to send.
@@ -33,15 +33,19 @@ pub(crate) async fn run(place: &Place, args: &Args) -> anyhow::Result<Report> {
 }
 
 async fn burst(place: &Place, args: &Args, length: u64, report: &mut Report) -> anyhow::Result<()> {
-    let shape = Shape { keys: 1 };
+    let shape = Shape::of(1);
     let consumer = args.deliver.then(|| Consumer::start(shape)).transpose()?;
     let address = consumer.as_ref().map(|consumer| consumer.address);
-    let server = Server::cloakroom(place, address).await?;
+    let setup = Setup {
+        consumer: address,
+        ..Setup::default()
+    };
+    let server = Server::cloakroom(place, &setup).await?;
     let batch = Arc::new(Batch::sign(shape, (0..length).rev())?);
     let mut generator = Generator::connect(server.address, args.connections).await?;
     let before = server.usage()?;
     let start = clock::now();
-    let load = generator.closed(&batch).await?;
+    let load = generator.closed(&batch, None).await?;
     let key = shape.key(0);
     clock::until("the burst is released", FINISH_LIMIT, async || {
         server.released(&key).await.is_ok_and(|head| head == length)

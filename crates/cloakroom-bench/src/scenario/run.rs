@@ -1,28 +1,33 @@
 //! A server under load, with or without a consumer: what the scenarios have in common.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::consumer::Consumer;
-use crate::generator::{Generator, Load, Schedule};
+use crate::generator::{Generator, Load, Schedule, Times};
 use crate::process::Usage;
-use crate::server::{Place, Server};
+use crate::server::{Place, Server, Setup};
 use crate::webhook::{Batch, Shape};
 
 /// How long a server may take to finish what it was given.
 pub(crate) const FINISH_LIMIT: Duration = Duration::from_secs(900);
+/// How long a single webhook may take to its consumer.
+const TURN_LIMIT: Duration = Duration::from_secs(60);
 /// How far ahead the first request of an open loop is scheduled.
-const LEAD: Duration = Duration::from_millis(20);
+pub(crate) const LEAD: Duration = Duration::from_millis(20);
 
 /// A server, the webhooks it has had, and who consumes them.
 #[derive(Debug)]
 pub(crate) struct Run {
     /// The server.
     pub(crate) server: Server,
-    consumer: Option<Consumer>,
+    /// Who takes what it delivers.
+    pub(crate) consumer: Option<Consumer>,
     shape: Shape,
     connections: usize,
     sent: u64,
@@ -79,15 +84,28 @@ impl Run {
         delivering: bool,
     ) -> anyhow::Result<Self> {
         let consumer = delivering.then(|| Consumer::start(shape)).transpose()?;
-        let address = consumer.as_ref().map(|consumer| consumer.address);
-        let server = Server::cloakroom(place, address).await?;
-        Ok(Self {
+        let setup = Setup {
+            consumer: consumer.as_ref().map(|consumer| consumer.address),
+            ..Setup::default()
+        };
+        let server = Server::cloakroom(place, &setup).await?;
+        Ok(Self::of(server, consumer, shape, connections))
+    }
+
+    /// Around a server that has had no webhook yet.
+    pub(crate) fn of(
+        server: Server,
+        consumer: Option<Consumer>,
+        shape: Shape,
+        connections: usize,
+    ) -> Self {
+        Self {
             server,
             consumer,
             shape,
             connections,
             sent: 0,
-        })
+        }
     }
 
     /// Starts the server that does nothing.
@@ -96,13 +114,8 @@ impl Run {
         shape: Shape,
         connections: usize,
     ) -> anyhow::Result<Self> {
-        Ok(Self {
-            server: Server::null(place).await?,
-            consumer: None,
-            shape,
-            connections,
-            sent: 0,
-        })
+        let server = Server::null(place, false).await?;
+        Ok(Self::of(server, None, shape, connections))
     }
 
     /// How many webhooks it has had.
@@ -114,6 +127,38 @@ impl Run {
     pub(crate) fn sign(&self, count: u64) -> anyhow::Result<Arc<Batch>> {
         let batch = Batch::sign(self.shape, self.sent..self.sent + count)?;
         Ok(Arc::new(batch))
+    }
+
+    /// Sends as much of the batch as is answered within `limit`, at this concurrency, and waits for nothing else.
+    pub(crate) async fn burst(
+        &mut self,
+        batch: &Arc<Batch>,
+        connections: usize,
+        limit: Duration,
+    ) -> anyhow::Result<Load> {
+        let mut generator = Generator::connect(self.server.address, connections).await?;
+        let load = generator.closed(batch, Some(limit)).await;
+        let load = load.with_context(|| self.server.fate())?;
+        self.sent += load.answers.len() as u64;
+        Ok(load)
+    }
+
+    /// The same, and each connection waits for the delivery of its webhook before it sends the next one.
+    pub(crate) async fn turns(
+        &mut self,
+        batch: &Arc<Batch>,
+        connections: usize,
+        limit: Duration,
+    ) -> anyhow::Result<Load> {
+        let consumer = self.consumer.as_ref().context("there is a consumer")?;
+        let mut generator = Generator::connect(self.server.address, connections).await?;
+        let load = generator.turns(batch, limit, consumer, self.sent);
+        let load = match timeout(limit + TURN_LIMIT, load).await {
+            Ok(load) => load.with_context(|| self.server.fate())?,
+            Err(_) => bail!("a webhook was never delivered; {}", self.server.fate()),
+        };
+        self.sent += load.answers.len() as u64;
+        Ok(load)
     }
 
     /// Sends the batch in a closed loop and waits until nothing is left to do.
@@ -137,7 +182,7 @@ impl Run {
         let own = Usage::own()?;
         let start = clock::now();
         let load = match interval {
-            None => generator.closed(batch).await,
+            None => generator.closed(batch, None).await,
             Some(interval) => {
                 let schedule = Schedule {
                     start: start + LEAD,
@@ -146,7 +191,15 @@ impl Run {
                 if let Some(consumer) = &self.consumer {
                     consumer.follow(schedule, self.sent);
                 }
-                generator.open(batch, schedule).await
+                let (sender, batches) = sync_channel(1);
+                sender.send(Arc::clone(batch))?;
+                drop(sender);
+                let answers = Times::default();
+                let elapsed = generator.open(batches, schedule, &answers).await;
+                elapsed.map(|elapsed| Load {
+                    elapsed,
+                    answers: answers.take(),
+                })
             }
         };
         let load = load.with_context(|| self.server.fate())?;

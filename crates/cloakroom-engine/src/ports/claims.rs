@@ -23,6 +23,12 @@ pub trait ClaimStore: Send + Sync + 'static {
     /// Stores a verified payload that is in memory already.
     async fn put(&self, hint: &ClaimHint, body: Bytes) -> Result<ClaimName, ClaimError>;
 
+    /// As [`Self::put`], for a payload whose ledger entry follows: the store may leave durability to the ledger that goes
+    /// with it. The payload is durable, at the latest, before any transaction that was begun after this returned commits.
+    async fn place(&self, hint: &ClaimHint, body: Bytes) -> Result<ClaimName, ClaimError> {
+        self.put(hint, body).await
+    }
+
     /// Begins to store a payload whose size, hash and signature are not known yet. Dropping the upload aborts it.
     async fn begin(&self) -> Result<Box<dyn Upload>, ClaimError>;
 

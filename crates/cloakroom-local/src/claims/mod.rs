@@ -7,11 +7,13 @@ mod read;
 mod reclaim;
 mod record;
 mod scan;
+mod written;
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use cloakroom_engine::ports::{
 
 pub(crate) use self::name::{Place, object_path, segment_path};
 use self::object::LocalUpload;
+pub(crate) use self::packer::Flush;
 use self::packer::Packer;
 use self::read::{SOUND_MAX, Segments, Sound};
 pub(crate) use self::read::{Packed, packed};
@@ -47,6 +50,8 @@ struct Inner {
     segments: Segments,
     sound: Sound,
     reserve_bytes: u64,
+    /// Whether a ledger flushes before each of its commits.
+    is_flushed: AtomicBool,
 }
 
 impl std::fmt::Debug for Inner {
@@ -87,6 +92,7 @@ impl LocalClaims {
                 segments: Segments::new(folders.segments.clone()),
                 sound: Sound::new(SOUND_MAX),
                 reserve_bytes: options.reserve_bytes,
+                is_flushed: AtomicBool::new(false),
                 folders,
             }),
         })
@@ -95,6 +101,12 @@ impl LocalClaims {
     /// Finishes what was begun and refuses small payloads after. Dropping does the same.
     pub fn close(&self) {
         self.inner.packer.close();
+    }
+
+    /// For the ledger that goes with this store: it must flush before it commits anything, from now on.
+    pub(crate) fn flushed_by_ledger(&self) -> Flush {
+        self.inner.is_flushed.store(true, Ordering::Release);
+        self.inner.packer.flush()
     }
 
     async fn put_small(&self, hint: &ClaimHint, body: &[u8]) -> Result<ClaimName, ClaimError> {
@@ -125,6 +137,13 @@ impl ClaimStore for LocalClaims {
         let mut upload = LocalUpload::new(self.clone());
         upload.write(body).await?;
         Box::new(upload).commit(hint).await
+    }
+
+    async fn place(&self, hint: &ClaimHint, body: Bytes) -> Result<ClaimName, ClaimError> {
+        if body.len() <= SMALL_MAX_BYTES && self.inner.is_flushed.load(Ordering::Acquire) {
+            return self.inner.packer.place(Unplaced::new(hint, &body));
+        }
+        self.put(hint, body).await
     }
 
     async fn begin(&self) -> Result<Box<dyn Upload>, ClaimError> {

@@ -1,92 +1,151 @@
-//! The one thread that appends to segments: whatever records are waiting go into one write and one sync, then all of
-//! them get their names.
+//! Where small payloads are packed: they get their place in a segment at once, in memory, and all that wait are made durable
+//! together, by one write and one sync.
 //!
-//! A name holds its segment and offset. Segments are numbered on and never written again once sealed, and an offset is
-//! used again only when its bytes never became durable, so that nobody was told the name: no name is given twice.
+//! A name holds its segment and offset. Segments are numbered on and never written again once sealed, and within one run no
+//! offset is given twice. After a crash an offset may be given again when its bytes never became durable; then no entry of
+//! the ledger that names it did either, because the ledger flushes before it commits: no name ever leads to other bytes.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use cloakroom_core::event::ClaimName;
 use cloakroom_engine::ports::ClaimError;
 use tokio::sync::oneshot;
 
-use super::name::{self, Place};
-use super::record::{SEGMENT_HEADER_BYTES, Unplaced, segment_header};
-use super::scan;
-use crate::disk;
+use super::name::Place;
+use super::record::{SEGMENT_HEADER_BYTES, Unplaced};
+use super::written::{Failure, SEGMENT_MAX_BYTES, Written};
 
-/// A segment that has reached this size is sealed.
-pub(crate) const SEGMENT_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// What is kept of a buffer's memory for the next one.
+const BUFFER_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// A group ends here, so that its buffer stays small.
-const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
-
-struct Request {
-    record: Unplaced,
-    answer: oneshot::Sender<Result<ClaimName, ClaimError>>,
-}
+/// Who waits for a flush.
+type Waiting = oneshot::Sender<Result<(), ClaimError>>;
 
 pub(super) struct Packer {
+    shared: Arc<Shared>,
     /// `None` once closed.
-    requests: Mutex<Option<Sender<Request>>>,
+    requests: Mutex<Option<Sender<Waiting>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    active: Arc<AtomicU64>,
+}
+
+/// What makes everything durable that has a place by then. Clones do the same.
+#[derive(Clone)]
+pub(crate) struct Flush(Arc<Shared>);
+
+impl Flush {
+    /// Returns once everything is durable that was placed before the call. After an error it is not, and may become so
+    /// later.
+    pub(crate) fn run(&self) -> Result<(), ClaimError> {
+        self.0.flush()
+    }
+}
+
+struct Shared {
+    filling: Mutex<Filling>,
+    disk: Mutex<Disk>,
+    active: AtomicU64,
+}
+
+/// Records that have their places and are not written yet.
+struct Filling {
+    segment: u64,
+    /// Where the next record goes.
+    len: u64,
+    /// A segment that has reached this gets no more records.
+    limit: u64,
+    runs: Vec<Run>,
+    spare: Vec<u8>,
+    /// Why nothing is taken: the last flush failed.
+    refused: Option<ClaimError>,
+}
+
+/// Bytes that follow one another in one segment.
+struct Run {
+    segment: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+struct Disk {
+    written: Written,
+    /// What could not be written yet comes first.
+    runs: VecDeque<Run>,
+    /// An empty buffer that may be filled again.
+    spare: Option<Vec<u8>>,
+    broken: Option<ClaimError>,
 }
 
 impl Packer {
     pub(super) fn start(segments: &Path, reserve_bytes: u64) -> Result<Self, ClaimError> {
-        let appender =
-            Appender::open(segments, reserve_bytes).map_err(|error| super::unavailable(&error))?;
-        let active = Arc::clone(&appender.active);
+        let written =
+            Written::open(segments, reserve_bytes).map_err(|error| super::unavailable(&error))?;
+        let shared = Arc::new(Shared {
+            active: AtomicU64::new(written.segment()),
+            filling: Mutex::new(Filling {
+                segment: written.segment(),
+                len: written.len(),
+                limit: SEGMENT_MAX_BYTES,
+                runs: Vec::new(),
+                spare: Vec::new(),
+                refused: None,
+            }),
+            disk: Mutex::new(Disk {
+                written,
+                runs: VecDeque::new(),
+                spare: None,
+                broken: None,
+            }),
+        });
         let (requests, waiting) = channel();
+        let flushed = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("claim-packer".to_owned())
-            .spawn(move || appender.run(&waiting))
+            .spawn(move || flushed.run(&waiting))
             .map_err(|error| super::unavailable(&error))?;
         Ok(Self {
+            shared,
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
-            active,
         })
     }
 
+    /// Gives a record its place. It becomes durable by the next flush.
+    pub(super) fn place(&self, record: Unplaced) -> Result<ClaimName, ClaimError> {
+        self.shared.place(record)
+    }
+
+    /// Gives a record its place and makes it durable.
     pub(super) async fn put(&self, record: Unplaced) -> Result<ClaimName, ClaimError> {
         let closed = || ClaimError::Unavailable("it is shutting down".to_owned());
         let (answer, answered) = oneshot::channel();
-        {
-            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = {
+            let requests = lock(&self.requests);
             let requests = requests.as_ref().ok_or_else(closed)?;
-            requests
-                .send(Request { record, answer })
-                .map_err(|_| closed())?;
-        }
-        answered.await.map_err(|_| closed())?
+            let name = self.shared.place(record)?;
+            requests.send(answer).map_err(|_| closed())?;
+            name
+        };
+        answered.await.map_err(|_| closed())??;
+        Ok(name)
+    }
+
+    pub(super) fn flush(&self) -> Flush {
+        Flush(Arc::clone(&self.shared))
     }
 
     /// The segment that is still written to: all below it are sealed.
     pub(super) fn active(&self) -> u64 {
-        self.active.load(Ordering::Acquire)
+        self.shared.active.load(Ordering::Acquire)
     }
 
     pub(super) fn close(&self) {
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(requests);
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        drop(lock(&self.requests).take());
+        let thread = lock(&self.thread).take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
@@ -101,154 +160,126 @@ impl Drop for Packer {
     }
 }
 
-struct Appender {
-    segments: PathBuf,
-    reserve_bytes: u64,
-    file: File,
-    segment: u64,
-    len: u64,
-    active: Arc<AtomicU64>,
-    broken: Option<String>,
-    buffer: Vec<u8>,
-}
-
-impl Appender {
-    /// Goes on with the last segment, once what a crash left half-written at its end is cut off.
-    fn open(segments: &Path, reserve_bytes: u64) -> io::Result<Self> {
-        let last = scan::segments(segments)?.pop();
-        let resumed = match last {
-            Some(segment) => resume(segments, segment)?,
-            None => None,
-        };
-        let (file, segment, len) = match resumed {
-            Some((file, len)) => (file, last.unwrap_or(0), len),
-            None => {
-                let segment = last.map_or(1, |last| last + 1);
-                (create(segments, segment)?, segment, SEGMENT_HEADER_BYTES)
-            }
-        };
-        Ok(Self {
-            segments: segments.to_owned(),
-            reserve_bytes,
-            file,
-            segment,
-            len,
-            active: Arc::new(AtomicU64::new(segment)),
-            broken: None,
-            buffer: Vec::new(),
-        })
-    }
-
-    fn run(mut self, waiting: &Receiver<Request>) {
+impl Shared {
+    /// Flushes for those who wait for just that, together.
+    fn run(&self, waiting: &Receiver<Waiting>) {
         while let Ok(first) = waiting.recv() {
-            let mut size = first.record.len();
             let mut group = vec![first];
-            while size < GROUP_MAX_BYTES
-                && let Ok(next) = waiting.try_recv()
-            {
-                size += next.record.len();
-                group.push(next);
+            group.extend(waiting.try_iter());
+            let outcome = self.flush();
+            for answer in group {
+                // A caller that no longer listens leaves a payload that nothing refers to.
+                let _ = answer.send(outcome.clone());
             }
-            self.append(group);
+        }
+        let outcome = self.flush();
+        let closed = ClaimError::Unavailable("it is shutting down".to_owned());
+        lock(&self.filling).refused = Some(closed.clone());
+        let mut disk = lock(&self.disk);
+        disk.broken.get_or_insert(closed);
+        if outcome.is_ok() {
+            disk.written.end();
         }
     }
 
-    fn append(&mut self, group: Vec<Request>) {
-        if let Err(error) = self.make_ready() {
-            for Request { answer, .. } in group {
-                let _ = answer.send(Err(error.clone()));
-            }
-            return;
+    fn place(&self, record: Unplaced) -> Result<ClaimName, ClaimError> {
+        let is_refused = lock(&self.filling).refused.is_some();
+        if is_refused {
+            // Whatever was in the way may have gone.
+            self.flush()?;
         }
-        let mut named = Vec::with_capacity(group.len());
-        self.buffer.clear();
-        for Request { record, answer } in group {
-            let offset = self.len + self.buffer.len() as u64;
-            let place = Place::Packed {
-                segment: self.segment,
-                offset,
-                len: record.payload_len(),
-            };
-            record.place(self.segment, offset, &mut self.buffer);
-            named.push((answer, place.name()));
-        }
-        let outcome = self.write_durably();
-        for (answer, name) in named {
-            // A caller that no longer listens leaves a payload that nothing refers to.
-            let _ = answer.send(outcome.clone().map(|()| name));
+        let mut filling = lock(&self.filling);
+        match &filling.refused {
+            Some(error) => Err(error.clone()),
+            None => Ok(filling.place(record)),
         }
     }
 
-    fn make_ready(&mut self) -> Result<(), ClaimError> {
-        if let Some(reason) = &self.broken {
-            return Err(ClaimError::Unavailable(reason.clone()));
+    fn flush(&self) -> Result<(), ClaimError> {
+        let mut disk = lock(&self.disk);
+        if let Some(error) = &disk.broken {
+            return Err(error.clone());
         }
-        super::check_room(&self.segments, self.reserve_bytes)?;
-        if self.len >= SEGMENT_MAX_BYTES {
-            let next = self.segment + 1;
-            self.file = create(&self.segments, next).map_err(|error| super::unavailable(&error))?;
-            self.segment = next;
+        // Whoever placed a record before this call finds it among these, or durable already.
+        disk.runs.extend(lock(&self.filling).runs.drain(..));
+        let outcome = disk.write(&self.active);
+        let mut filling = lock(&self.filling);
+        filling.refused = outcome.as_ref().err().cloned();
+        if filling.segment == disk.written.segment() && disk.written.has_next() {
+            filling.limit = 0;
+        }
+        if let Some(spare) = disk.spare.take() {
+            filling.spare = spare;
+        }
+        outcome
+    }
+}
+
+impl Filling {
+    fn place(&mut self, record: Unplaced) -> ClaimName {
+        if self.len >= self.limit {
+            self.segment += 1;
             self.len = SEGMENT_HEADER_BYTES;
-            self.active.store(next, Ordering::Release);
+            self.limit = SEGMENT_MAX_BYTES;
         }
-        Ok(())
-    }
-
-    fn write_durably(&mut self) -> Result<(), ClaimError> {
-        let written = self.file.write_all_at(&self.buffer, self.len);
-        if let Err(error) = written {
-            // Nothing of it was promised. What got there is cut off, or overwritten by the next group.
-            if let Err(cut) = self.file.set_len(self.len) {
-                self.broken = Some(broken(&cut));
-            }
-            return Err(super::unavailable(&error));
-        }
-        if let Err(error) = self.file.sync_data() {
-            let reason = broken(&error);
-            tracing::error!(%error, "small payloads could not be stored; no more are taken until the store is opened again");
-            self.broken = Some(reason.clone());
-            return Err(ClaimError::Unavailable(reason));
-        }
-        self.len += self.buffer.len() as u64;
-        self.buffer.shrink_to(GROUP_MAX_BYTES);
-        Ok(())
-    }
-}
-
-fn broken(error: &io::Error) -> String {
-    format!("a write failed ({error}); check the disk, then restart")
-}
-
-fn create(segments: &Path, segment: u64) -> io::Result<File> {
-    let path = name::segment_path(segments, segment);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)?;
-    file.write_all_at(&segment_header(segment), 0)?;
-    file.sync_all()?;
-    disk::sync_directory(segments)?;
-    Ok(file)
-}
-
-/// Opens the last segment to go on with it. `None` when it is full, or damaged before its end: then it stays as it is.
-fn resume(segments: &Path, segment: u64) -> io::Result<Option<(File, u64)>> {
-    let path = name::segment_path(segments, segment);
-    let found = scan::segment(&path, segment, |_, _| {})?;
-    if !found.has_header || found.valid_after_damage || found.valid_len >= SEGMENT_MAX_BYTES {
-        return Ok(None);
-    }
-    let file = File::options().read(true).write(true).open(path)?;
-    if found.file_len > found.valid_len {
-        let bytes = found.file_len - found.valid_len;
-        tracing::info!(
+        let (segment, offset) = (self.segment, self.len);
+        let place = Place::Packed {
             segment,
-            bytes,
-            "cut off what was being written when the last run ended"
-        );
-        file.set_len(found.valid_len)?;
-        file.sync_all()?;
+            offset,
+            len: record.payload_len(),
+        };
+        self.len += record.len() as u64;
+        if let Some(run) = self.runs.last_mut()
+            && run.segment == segment
+        {
+            record.place(segment, offset, &mut run.bytes);
+        } else {
+            let mut bytes = std::mem::take(&mut self.spare);
+            record.place(segment, offset, &mut bytes);
+            self.runs.push(Run {
+                segment,
+                offset,
+                bytes,
+            });
+        }
+        place.name()
     }
-    Ok(Some((file, found.valid_len)))
+}
+
+impl Disk {
+    /// Writes and syncs all that waits. What fails goes on waiting, unless nobody can know what is on the disk any more.
+    fn write(&mut self, active: &AtomicU64) -> Result<(), ClaimError> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
+        self.written.check_room()?;
+        while let Some(run) = self.runs.pop_front() {
+            let written = self.written.write(run.segment, run.offset, &run.bytes);
+            active.store(self.written.segment(), Ordering::Release);
+            match written {
+                Ok(()) => {
+                    let mut spare = run.bytes;
+                    spare.clear();
+                    spare.shrink_to(BUFFER_KEPT_BYTES);
+                    self.spare = Some(spare);
+                }
+                Err(Failure::Harmless(error)) => {
+                    self.runs.push_front(run);
+                    return Err(super::unavailable(&error));
+                }
+                Err(Failure::Broken(error)) => {
+                    tracing::error!(%error, "small payloads could not be stored; no more are taken until the store is opened again");
+                    let text = format!("a write failed ({error}); check the disk, then restart");
+                    let broken = ClaimError::Unavailable(text);
+                    self.broken = Some(broken.clone());
+                    return Err(broken);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

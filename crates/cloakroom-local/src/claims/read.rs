@@ -103,6 +103,14 @@ pub(crate) fn packed(file: &File, segment: u64, offset: u64, len: u32) -> io::Re
         return Ok(Packed::Nothing);
     }
     record.truncate(got);
+    if record
+        .iter()
+        .take(RECORD_HEADER_BYTES)
+        .all(|byte| *byte == 0)
+    {
+        // Room that was laid out and not used.
+        return Ok(Packed::Nothing);
+    }
     let header = (got >= RECORD_HEADER_BYTES)
         .then(|| RecordHeader::parse(&record))
         .flatten();

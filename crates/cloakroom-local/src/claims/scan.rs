@@ -44,6 +44,8 @@ pub(crate) struct Segment {
     pub(crate) valid_len: u64,
     /// Whether there are valid records behind the first that is not: then it is damage, and no write cut short.
     pub(crate) valid_after_damage: bool,
+    /// Whether there is nothing behind the valid records but zeros: room that was laid out and not used.
+    pub(crate) is_room_behind: bool,
 }
 
 /// Checks every record of a segment, and shows those that are valid: offset and length of the payload.
@@ -68,6 +70,7 @@ pub(crate) fn segment(
         at += header.record_len();
     }
     found.valid_len = at as u64;
+    found.is_room_behind = bytes[at..].iter().all(|byte| *byte == 0);
     // A record carries its own offset in its CRC, so whatever checks out was written there.
     found.valid_after_damage = (at + 1..bytes.len())
         .filter(|at| bytes[*at] == b'c')

@@ -201,7 +201,7 @@ fn segments(
         let place = format!("segment {segment}: {rest} bytes from {}", found.valid_len);
         if !found.has_header || found.valid_after_damage || (rest > 0 && !is_last) {
             findings.add(Severity::Error, "segment-damaged", place);
-        } else if rest > 0 {
+        } else if rest > 0 && !found.is_room_behind {
             findings.add(Severity::Note, "segment-tail", place);
         }
     }

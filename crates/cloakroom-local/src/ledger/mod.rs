@@ -34,6 +34,7 @@ use cloakroom_engine::record::{Key, Record};
 pub(crate) use self::examine::Examined;
 use self::read::Store;
 use self::writer::Writer;
+use crate::claims::Flush;
 use crate::data_dir::Options;
 use crate::disk;
 
@@ -56,8 +57,21 @@ impl std::fmt::Debug for LocalLedger {
 impl LocalLedger {
     /// Opens the ledger in `folder`, or makes an empty one. [`crate::DataDir::open`] is the usual way in.
     pub fn open(folder: &Path, options: &Options) -> Result<Self, LedgerError> {
+        Self::start(None, folder, options)
+    }
+
+    /// Opens it as the one that makes payloads durable before the entries that name them.
+    pub(crate) fn open_after(
+        flush: Flush,
+        folder: &Path,
+        options: &Options,
+    ) -> Result<Self, LedgerError> {
+        Self::start(Some(flush), folder, options)
+    }
+
+    fn start(flush: Option<Flush>, folder: &Path, options: &Options) -> Result<Self, LedgerError> {
         let store = Arc::new(Store::new(folder.to_owned()));
-        let writer = Writer::start(Arc::clone(&store), folder, options)?;
+        let writer = Writer::start(Arc::clone(&store), flush, folder, options)?;
         Ok(Self {
             folder: folder.to_owned(),
             store,

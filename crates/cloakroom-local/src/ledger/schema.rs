@@ -23,8 +23,9 @@ const SCHEMA_VERSION: i32 = 1;
 
 const PAGE_BYTES: i32 = 4096;
 
-/// What the writer keeps of the file in memory. Larger showed no gain, even with a million streams.
-const WRITER_CACHE_KIB: i32 = 32 * 1024;
+/// What the writer keeps of the file in memory. A commit in which a page was split or merged walks through the whole table
+/// of kept pages (balancing borrows a page number beyond all others, and what is beyond the end of the file is dropped).
+const WRITER_CACHE_KIB: i32 = 8 * 1024;
 
 /// What each reader beside the writer keeps. Every commit of the writer empties it, which takes time for each page there is
 /// room for: SQLite walks through a table that has grown with the most that was ever in it.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use cloakroom_engine::ports::{LedgerError, TRANSACTION_MAX, TransactError, Write};
+use cloakroom_engine::ports::{ClaimError, LedgerError, TRANSACTION_MAX, TransactError, Write};
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode};
@@ -21,6 +21,7 @@ use super::read::Store;
 use super::request::{Action, Answer, Prepared, Request};
 use super::schema::{self, failed};
 use super::tables;
+use crate::claims::Flush;
 use crate::data_dir::Options;
 use crate::disk;
 
@@ -39,6 +40,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         store: Arc<Store>,
+        flush: Option<Flush>,
         folder: &Path,
         options: &Options,
     ) -> Result<Self, LedgerError> {
@@ -58,6 +60,7 @@ impl Writer {
         let committer = Committer {
             db,
             store,
+            flush,
             log_pages,
             folder: folder.to_owned(),
             reserve_bytes: options.reserve_bytes,
@@ -122,6 +125,8 @@ impl Drop for Writer {
 struct Committer {
     db: Connection,
     store: Arc<Store>,
+    /// Makes payloads durable.
+    flush: Option<Flush>,
     /// How many pages the log had after the last commit.
     log_pages: Arc<AtomicI32>,
     folder: PathBuf,
@@ -130,6 +135,19 @@ struct Committer {
     broken: Option<String>,
     #[cfg(test)]
     gate: Option<super::tests::Gate>,
+}
+
+/// Why a group was not committed.
+enum Failure {
+    Database(rusqlite::Error),
+    /// The payloads that its entries name are not durable.
+    Claims(ClaimError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 type Answers = Vec<(Answer, Result<(), TransactError>)>;
@@ -169,16 +187,19 @@ impl Committer {
         first: Request,
         waiting: &Receiver<Request>,
         answers: &mut Answers,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), Failure> {
         let is_full = self.is_full();
         let mut group = Group::new(&self.db, &self.store);
         let mut next = Some(first);
+        let mut has_new = false;
         while let Some(Request { writes, answer }) = next.take() {
             answers.push((answer, Ok(())));
             if answers.len() == 1 {
                 self.step("BEGIN IMMEDIATE")?;
             }
-            let outcome = if is_full && creates(&writes) {
+            let is_new = creates(&writes);
+            has_new |= is_new;
+            let outcome = if is_full && is_new {
                 Err(Halt::Refused(self.full().into()))
             } else {
                 group.transact(writes)
@@ -190,13 +211,17 @@ impl Committer {
                         *outcome = Err(error);
                     }
                 }
-                Err(Halt::Failed(error)) => return Err(error),
+                Err(Halt::Failed(error)) => return Err(error.into()),
             }
             if answers.len() < GROUP_MAX {
                 next = waiting.try_recv().ok();
             }
         }
         group.write_heads()?;
+        // Every payload that an entry of this group names has its place by now.
+        if has_new && let Some(flush) = &self.flush {
+            flush.run().map_err(Failure::Claims)?;
+        }
         #[cfg(test)]
         if let Some(gate) = &self.gate {
             gate.pass();
@@ -214,14 +239,21 @@ impl Committer {
         self.db.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    fn fail(&mut self, error: &rusqlite::Error, answers: Answers) {
+    fn fail(&mut self, failure: &Failure, answers: Answers) {
         // Some errors have rolled it back already.
         let is_undone = self.db.is_autocommit() || self.step("ROLLBACK").is_ok();
-        let is_harmless = matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::OutOfMemory)
-        );
-        let failed = failed(error);
+        let (is_harmless, failed) = match failure {
+            Failure::Database(error) => {
+                let code = error.sqlite_error_code();
+                let is_harmless = matches!(
+                    code,
+                    Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::OutOfMemory)
+                );
+                (is_harmless, failed(error))
+            }
+            // Nothing of the ledger is in doubt.
+            Failure::Claims(error) => (true, LedgerError::Unavailable(error.to_string())),
+        };
         let reason = if is_undone && is_harmless {
             tracing::warn!(error = %failed, "a write to the ledger failed and was undone");
             format!("a write failed ({failed}); check the disk")

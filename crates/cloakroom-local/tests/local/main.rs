@@ -62,7 +62,8 @@ async fn put(store: &LocalStore, body: &Bytes) -> ClaimName {
         size: body.len() as u64,
         recorded: samples::at(0),
     };
-    store.claims.put(&hint, body.clone()).await.unwrap()
+    // As intake does it: the ledger sees to it that this is durable before the entry that names it.
+    store.claims.place(&hint, body.clone()).await.unwrap()
 }
 
 async fn read(store: &LocalStore, claim: &ClaimName) -> Result<Bytes, ClaimError> {
