@@ -7,9 +7,9 @@
 
 mod aws;
 mod crash;
-mod hostile;
 mod damage;
 mod disk;
+mod hostile;
 mod judges;
 mod large;
 mod limits;

@@ -6,7 +6,7 @@ use cloakroom_engine::ports::Clock as _;
 use serde_json::{Value, json};
 
 use super::given::{World, batch, failures, webhook};
-use crate::environment::Role;
+use crate::role::Role;
 
 /// How many events each function is sent for each right one.
 const EVENTS: usize = 300;
