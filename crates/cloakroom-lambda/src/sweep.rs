@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::answer::{BatchAnswer, HandlerError};
 use crate::deliver::{messages, read};
+use crate::gauges;
 use crate::host::Host;
 use crate::resequence::look;
 
@@ -91,9 +92,10 @@ async fn scheduled(
         Task::Sweep => {
             // What is due does not wait for a rolling sweep that fails, nor the other way round.
             let due = attend_due(host, deadline, &mut summary).await;
+            let counted = count(host).await;
             let cursor = host.stepper.sweep_cursor().await?;
             let rolled = roll_on(host, cursor, Some(STREAMS_A_CALL), deadline, &mut summary).await;
-            due.and(rolled)?;
+            due.and(counted).and(rolled)?;
         }
         Task::Round => roll_on(host, None, None, deadline, &mut summary).await?,
         Task::Reclaim => {
@@ -129,6 +131,13 @@ async fn attend_due(
         ring(host, bells, deadline).await;
         from = next;
     }
+    Ok(())
+}
+
+/// Tells what wants an operator's attention.
+async fn count(host: &Host) -> Result<(), StoreError> {
+    let counts = host.stepper.counts().await?;
+    (host.tell)(&gauges::line(&host.table, host.clock.now(), &counts));
     Ok(())
 }
 
