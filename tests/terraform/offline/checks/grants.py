@@ -46,9 +46,9 @@ def narrow(example: Path, environment: Mapping[str, str]) -> Outcome:
     except Failure as failure:
         return Outcome(name, False, str(failure))
     statements = list(_statements(state))
-    problems = [f"{address}: {problem}" for address, statement in statements for problem in problems(statement)]
-    problems += [] if statements else ["there are no policies"]
-    return Outcome(f"{name}: {len(statements)} statements", not problems, "\n".join(problems))
+    found = [f"{address}: {problem}" for address, statement in statements for problem in problems(statement)]
+    found += [] if statements else ["there are no policies"]
+    return Outcome(f"{name}: {len(statements)} statements", not found, "\n".join(found))
 
 
 def rendered(example: Path, environment: Mapping[str, str]) -> dict:
