@@ -100,7 +100,7 @@ variable "functions" {
 }
 
 variable "log_level" {
-  description = "What the functions log: `error`, `warn`, `info`, `debug`, or more precise directives such as `info,cloakroom_aws=debug`. The alarms about streams hear of them in the log: at `error` of none, at `warn` not of late pipes."
+  description = "What the functions log: `error`, `warn`, `info`, `debug`, or more precise directives such as `info,cloakroom_aws=debug`. Above `info` the alarm about late pipes hears nothing."
   type        = string
   default     = "info"
 

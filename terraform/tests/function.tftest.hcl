@@ -42,9 +42,14 @@ run "synchronous" {
     error_message = "Memory, time and concurrency are as asked."
   }
 
+  assert {
+    condition     = one(aws_lambda_function.this.logging_config).log_format == "JSON" && one(aws_lambda_function.this.logging_config).system_log_level == "WARN"
+    error_message = "Lambda does not write three lines for each call."
+  }
+
   # The metric filters read the lines as the function writes them.
   assert {
-    condition     = one(aws_lambda_function.this.logging_config).log_format == "Text" && one(aws_lambda_function.this.logging_config).log_group == "/aws/lambda/production-sweep"
+    condition     = one(aws_lambda_function.this.logging_config).application_log_level == "TRACE" && one(aws_lambda_function.this.logging_config).log_group == "/aws/lambda/production-sweep"
     error_message = "Log lines stay what they are."
   }
 

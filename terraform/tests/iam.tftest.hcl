@@ -127,7 +127,7 @@ run "ledger" {
       ingest     = ["BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       resequence = ["BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       dispatch   = []
-      deliver    = ["BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"]
+      deliver    = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       sweep      = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       upload     = ["BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "UpdateItem"]
     })
@@ -155,6 +155,22 @@ run "claims" {
       ]))
     ]) == toset(["ingest", "sweep", "upload"])
     error_message = "Claims are deleted by the sweeper, and by whoever stored one twice."
+  }
+
+  assert {
+    condition = {
+      for role, function in module.function : role => join(",", flatten([
+        for statement in jsondecode(function.policy).Statement : [for resource in statement.Resource : trimprefix(resource, "arn:aws:s3:::b/")] if contains(statement.Action, "s3:AbortMultipartUpload")
+      ])) if strcontains(function.policy, "s3:AbortMultipartUpload")
+    } == { ingest = "m/*", sweep = "m/*", upload = "m/*" }
+    error_message = "Only what is sent in parts is aborted."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(module.function["deliver"].policy).Statement : [for resource in statement.Resource : trimprefix(resource, "arn:aws:s3:::b/")] if contains(statement.Action, "s3:GetObject")
+    ])) == toset(["config/*", "c/*", "m/*"])
+    error_message = "deliver reads claims, and no hints."
   }
 
   assert {
@@ -222,7 +238,7 @@ run "bells" {
       ])) if strcontains(function.policy, "sqs:ReceiveMessage")
       } == {
       deliver = "arn:aws:sqs:eu-west-1:111122223333:doorbells.fifo"
-      sweep   = "arn:aws:sqs:eu-west-1:111122223333:timers"
+      sweep   = "arn:aws:sqs:eu-west-1:111122223333:timers,arn:aws:sqs:eu-west-1:111122223333:dead"
     }
     error_message = "Each queue is read by its function."
   }

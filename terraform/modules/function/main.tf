@@ -109,10 +109,13 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
 
-  # As text the lines stay what the function writes: JSON objects, which the metric filters read.
+  # The function's lines are JSON and stay as they are; what it logs is CLOAKROOM_LOG's to say. Lambda's own lines about each call
+  # would cost more than the calls do, and say what its metrics say.
   logging_config {
-    log_format = "Text"
-    log_group  = aws_cloudwatch_log_group.this.name
+    log_format            = "JSON"
+    application_log_level = "TRACE"
+    system_log_level      = "WARN"
+    log_group             = aws_cloudwatch_log_group.this.name
   }
 
   dynamic "vpc_config" {

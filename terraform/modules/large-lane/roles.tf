@@ -25,9 +25,10 @@ locals {
       }
       Lists = { actions = ["dynamodb:Query"], resources = ["${var.deployment.table.arn}/index/*"] }
       Claims = {
-        actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         resources = [for prefix in ["c", "m", "h"] : "${var.deployment.bucket.arn}/${prefix}/*"]
       }
+      Parts    = { actions = ["s3:AbortMultipartUpload"], resources = ["${var.deployment.bucket.arn}/m/*"] }
       Uploads  = { actions = ["s3:PutObject"], resources = ["${var.deployment.bucket.arn}/staging/*"] }
       Presence = { actions = ["s3:ListBucket"], resources = [var.deployment.bucket.arn] }
       Bells    = { actions = ["sqs:SendMessage"], resources = [var.deployment.doorbells.arn, var.deployment.timers.arn] }

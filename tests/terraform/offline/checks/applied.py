@@ -44,7 +44,9 @@ def protected(example: Path, scratch: Path) -> Outcome:
     with _emulated(example, scratch) as run:
         given = scratch / "given.tfvars.json"
         given.write_text(json.dumps(run.ask("surroundings")))
-        return run.protected(["-var-file=terraform.tfvars.example", f"-var-file={given}"]) or Outcome(f"apply {example.name}", True)
+        return run.protected(["-var-file=terraform.tfvars.example", f"-var-file={given}"]) or Outcome(
+            f"apply {example.name}", True
+        )
 
 
 @contextmanager
@@ -98,7 +100,9 @@ class _Runner:
                 _Step("plan after apply: nothing may be left to do", [*UNCHANGED, *inputs]),
             )
             or self.all_there(before)
-            or self.steps(_Step("destroy", ["destroy", "-auto-approve", *inputs], code=1, says="Table is protected against deletion"))
+            or self.steps(
+                _Step("destroy", ["destroy", "-auto-approve", *inputs], code=1, says="Table is protected against deletion")
+            )
         )
         if failed:
             return failed
@@ -125,9 +129,13 @@ class _Runner:
         """What the state says is there must be there, type by type."""
         state = json.loads(self.state.read_text())
         for type_, names in self.ask("inventory").items():
-            wanted = sum(len(item["instances"]) for item in state["resources"] if item["type"] == type_ and item["mode"] == "managed")
+            wanted = sum(
+                len(item["instances"]) for item in state["resources"] if item["type"] == type_ and item["mode"] == "managed"
+            )
             if wanted != len(names) - len(before[type_]):
-                return Outcome("apply: all there", False, f"the state has {wanted} {type_}, the emulator {names} after {before[type_]}")
+                return Outcome(
+                    "apply: all there", False, f"the state has {wanted} {type_}, the emulator {names} after {before[type_]}"
+                )
         return None
 
     def nothing_left(self, before: Mapping[str, list[str]]) -> Outcome | None:

@@ -46,9 +46,9 @@ def narrow(example: Path, environment: Mapping[str, str]) -> Outcome:
     except Failure as failure:
         return Outcome(name, False, str(failure))
     statements = list(_statements(state))
-    problems = [f"{address}: {problem}" for address, statement in statements for problem in _problems(statement)]
-    problems += [] if statements else ["there are no policies"]
-    return Outcome(f"{name}: {len(statements)} statements", not problems, "\n".join(problems))
+    found = [f"{address}: {problem}" for address, statement in statements for problem in problems(statement)]
+    found += [] if statements else ["there are no policies"]
+    return Outcome(f"{name}: {len(statements)} statements", not found, "\n".join(found))
 
 
 def rendered(example: Path, environment: Mapping[str, str]) -> dict:
@@ -78,7 +78,7 @@ def _statements(state: dict) -> Iterator[tuple[str, dict]]:
                 yield from ((resource["address"], item) for item in (found if isinstance(found, list) else [found]))
 
 
-def _problems(statement: dict) -> Iterator[str]:
+def problems(statement: dict) -> Iterator[str]:
     """What a statement allows too much of. One that denies may be as wide as it likes."""
     if statement["Effect"] != "Allow":
         return
@@ -89,15 +89,16 @@ def _problems(statement: dict) -> Iterator[str]:
             yield f"{sid} allows the wildcard action {action}"
     for resource in resources:
         # Beyond the service, Region and account an ARN must name something.
-        wide = resource == "*" or resource.split(":", 5)[-1].startswith("*") or "*" in resource.split(":", 5)[2]
+        parts = resource.split(":", 5)
+        wide = len(parts) < 6 or parts[5].startswith("*") or "*" in parts[2]
         if wide and not all(action in WITHOUT_RESOURCE for action in actions):
             yield f"{sid} allows {', '.join(actions)} on the wildcard resource {resource}"
     if "NotAction" in statement or "NotResource" in statement:
         yield f"{sid} allows everything but what it names"
     principals = statement.get("Principal")
-    if "*" in _listed(principals if not isinstance(principals, dict) else list(principals.values())):
-        if "Condition" not in statement:
-            yield f"{sid} allows everyone"
+    everyone = "*" in _listed(list(principals.values()) if isinstance(principals, dict) else principals)
+    if everyone and "Condition" not in statement:
+        yield f"{sid} allows everyone"
 
 
 def _listed(value: object) -> list[str]:

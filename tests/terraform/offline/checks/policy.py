@@ -50,7 +50,7 @@ def scan(folders: list[Path], around: Path) -> list[Scan]:
     # Policies and the texts about them come with the package; no module is downloaded, no version is asked for.
     command += ["--skip-download", "--download-external-modules", "false", "--skip-results-upload"]
     environment = dict(os.environ, CKV_SKIP_PACKAGE_UPDATE_CHECK="true", LOG_LEVEL="ERROR")
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     try:
         report = json.loads(done.stdout)
     except ValueError as error:
@@ -60,7 +60,7 @@ def scan(folders: list[Path], around: Path) -> list[Scan]:
 
 def _of(report: dict, folder: Path) -> Scan:
     """What a report tells of one of the folders."""
-    scan_, results = Scan(unexplained=unexplained(folder)), report["results"] if "results" in report else {}
+    scan_, results = Scan(unexplained=unexplained(folder)), report.get("results", {})
     inside = f"{folder}{os.sep}"
     for kind in ("passed", "skipped", "failed"):
         for finding in results.get(f"{kind}_checks", ()):
@@ -78,7 +78,7 @@ def _of(report: dict, folder: Path) -> Scan:
 def unexplained(folder: Path) -> list[str]:
     """Exceptions in a folder's files that give no reason."""
     return [
-        f"{file.relative_to(folder)}: the exception from {match['check']} gives no reason: write checkov:skip={match['check']}:why"
+        f"{file.relative_to(folder)}: the exception from {match['check']} gives no reason: write it after a colon"
         for file in sorted(folder.rglob("*.tf"))
         for match in SKIP.finditer(file.read_text())
         if len((match["reason"] or "").strip(": ")) < 10

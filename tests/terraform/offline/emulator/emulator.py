@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..errors import Failure
 from . import access, attributes, functions, messaging, network, storage, tables, watching, web
 from .aws import Aws
-from .kind import ApiKind, Calls, Kind, NotMade
+from .kind import ApiKind, Calls, Kind
 
 CALLS: Mapping[str, Calls] = {
     name: calls
@@ -34,8 +34,6 @@ SPECIAL: Mapping[str, type[ApiKind]] = {
     "aws_vpc_security_group_ingress_rule": network.SecurityGroupRule,
 }
 OWN: Mapping[str, type] = {**attributes.KINDS, "aws_dynamodb_table": tables.Table}
-#: What the emulator has no such thing of, and why. It is recorded in the state with a warning, and nothing is made.
-NOT_MADE: Mapping[str, str] = {}
 
 
 class Emulator:
@@ -63,6 +61,4 @@ class Emulator:
             return OWN[name](name, block, self.aws)
         if name in CALLS:
             return SPECIAL.get(name, ApiKind)(name, block, self.aws, CALLS[name])
-        if name in NOT_MADE:
-            return NotMade(name, block, NOT_MADE[name])
         raise Failure(f"nothing knows how to make {name} on the emulator: add it to tests/terraform/offline/emulator")

@@ -60,7 +60,9 @@ def _all(client: object, call: str, member: str, **given: str) -> list:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("endpoint", help="where the emulator listens")
-    parser.add_argument("--delete-a-schedule", action="store_true", help="delete a schedule, on which nothing depends, before listing")
+    parser.add_argument(
+        "--delete-a-schedule", action="store_true", help="delete a schedule, on which nothing depends, before listing"
+    )
     parser.add_argument("--unprotect", action="store_true", help="let tables be deleted, before listing")
     options = parser.parse_args()
     aws = Aws(options.endpoint)

@@ -24,7 +24,9 @@ class SecurityGroupRule(ApiKind):
 
     def request(self, call: str, want: dict) -> tuple[dict, set[str], bool]:
         permission = {"IpProtocol": want["ip_protocol"]}
-        permission |= {name: want[from_] for name, from_ in (("FromPort", "from_port"), ("ToPort", "to_port")) if want.get(from_) is not None}
+        permission |= {
+            name: want[from_] for name, from_ in (("FromPort", "from_port"), ("ToPort", "to_port")) if want.get(from_) is not None
+        }
         about = {"Description": want["description"]} if want.get("description") else {}
         if want.get("cidr_ipv4"):
             permission["IpRanges"] = [{"CidrIp": want["cidr_ipv4"], **about}]
@@ -47,7 +49,11 @@ class Attributed(ApiKind):
 
     def create(self, want: dict) -> dict:
         state = super().create(want)
-        said = {self.attributes[name]: want[name] for name in self.attributes if want.get(name) is not None and name in self.calls.local}
+        said = {
+            self.attributes[name]: want[name]
+            for name in self.attributes
+            if want.get(name) is not None and name in self.calls.local
+        }
         listed = [{"Key": key, "Value": str(value).lower()} for key, value in said.items() if isinstance(value, (str, int))]
         if self.name == "aws_lb":
             self.client.modify_load_balancer_attributes(LoadBalancerArn=state["arn"], Attributes=listed)
@@ -153,7 +159,12 @@ def _read_balancer(aws: Aws, state: dict) -> dict | None:
 
 def _balancer(_aws: Aws, _state: dict, answer: dict) -> dict:
     arn = answer["LoadBalancers"][0]["LoadBalancerArn"]
-    return {"id": arn, "arn": arn, "arn_suffix": arn.split(":loadbalancer/")[-1], "dns_name": answer["LoadBalancers"][0]["DNSName"]}
+    return {
+        "id": arn,
+        "arn": arn,
+        "arn_suffix": arn.split(":loadbalancer/")[-1],
+        "dns_name": answer["LoadBalancers"][0]["DNSName"],
+    }
 
 
 def _target_group(_aws: Aws, _state: dict, answer: dict) -> dict:
@@ -181,7 +192,9 @@ def _cluster(_aws: Aws, _state: dict, answer: dict) -> dict:
 
 
 def _read_cluster(aws: Aws, state: dict) -> dict | None:
-    found = [item for item in aws.client("ecs").describe_clusters(clusters=[state["arn"]])["clusters"] if item["status"] == "ACTIVE"]
+    found = [
+        item for item in aws.client("ecs").describe_clusters(clusters=[state["arn"]])["clusters"] if item["status"] == "ACTIVE"
+    ]
     return {} if found else None
 
 
@@ -210,7 +223,11 @@ def _record_set(state: dict) -> dict:
     record = {"Name": state["name"], "Type": state["type"]}
     if state.get("alias"):
         alias = state["alias"][0]
-        target = {"DNSName": alias["name"], "HostedZoneId": alias["zone_id"], "EvaluateTargetHealth": alias["evaluate_target_health"]}
+        target = {
+            "DNSName": alias["name"],
+            "HostedZoneId": alias["zone_id"],
+            "EvaluateTargetHealth": alias["evaluate_target_health"],
+        }
         return {**record, "AliasTarget": target}
     return {**record, "TTL": int(state["ttl"]), "ResourceRecords": [{"Value": value} for value in state["records"]]}
 
@@ -312,7 +329,16 @@ CALLS = {
         delete=_delete_service,
         renamed={"name": "serviceName"},
         # The first two are sent one level further in; the others are the provider's own.
-        local=frozenset({"network_configuration", "deployment_circuit_breaker", "wait_for_steady_state", "force_delete", "force_new_deployment", "iam_role"}),
+        local=frozenset(
+            {
+                "network_configuration",
+                "deployment_circuit_breaker",
+                "wait_for_steady_state",
+                "force_delete",
+                "force_new_deployment",
+                "iam_role",
+            }
+        ),
         known=lambda _aws, _state, answer: {"id": answer["service"]["serviceArn"], "arn": answer["service"]["serviceArn"]},
     ),
     "aws_route53_record": Calls(

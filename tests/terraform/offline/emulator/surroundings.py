@@ -19,7 +19,9 @@ def make(aws: Aws) -> dict[str, object]:
         for place, zone in enumerate("abab")
     ]
     routes = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-    zone = aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"].rsplit("/", 1)[-1]
+    zone = (
+        aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"].rsplit("/", 1)[-1]
+    )
     return {
         "network": {
             "vpc_id": vpc,

@@ -155,9 +155,6 @@ class Provider:
             planned = values.settled(block, planned, kind.create(planned))
         else:
             planned = values.settled(block, planned, kind.update(prior, planned))
-        if kind.warning and planned is not None:
-            summary = f"{request.type_name} is not made: {kind.warning}"
-            response.diagnostics.add(severity=self.messages.Diagnostic.WARNING, summary=summary)
         response.new_state.msgpack = values.encode(planned)
         return response
 
