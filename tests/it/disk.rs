@@ -33,10 +33,12 @@ fn send_large(address: &str, bytes: usize) -> Option<(u16, String)> {
 }
 
 fn with_files(consumer: &Consumer) -> String {
-    let sources = "sources:\n  files: { verify: { scheme: none }, key: const:all, type: const:number.0 }\n";
-    config(consumer)
-        .replace("sources:\n", sources)
-        .replace("sources: [\"*\"]", "sources: [transfers, impatient, messages]")
+    let sources =
+        "sources:\n  files: { verify: { scheme: none }, key: const:all, type: const:number.0 }\n";
+    config(consumer).replace("sources:\n", sources).replace(
+        "sources: [\"*\"]",
+        "sources: [transfers, impatient, messages]",
+    )
 }
 
 #[test]
@@ -82,7 +84,9 @@ fn a_full_disk_refuses_loses_nothing_and_recovers_by_itself() {
         // Room, but less than what new webhooks must leave.
         disk.leave_mib(60);
         let enough = provider.refused() + 20;
-        wait_until("webhooks are refused still", || provider.refused() >= enough);
+        wait_until("webhooks are refused still", || {
+            provider.refused() >= enough
+        });
         disk.free();
         acknowledged(100);
     }
@@ -191,7 +195,10 @@ fn a_read_only_directory_is_named_with_its_remedy() {
     let output = disk.entered(&serve(folder.path(), &data)).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{told}");
-    assert!(told.contains("read-only") && told.contains("--data-dir"), "{told}");
+    assert!(
+        told.contains("read-only") && told.contains("--data-dir"),
+        "{told}"
+    );
     // Looking needs no writing.
     assert_sound(disk.entered(&doctor(&data)));
     assert!(disk.tell("mount -o remount,rw ."));

@@ -88,7 +88,10 @@ mod tests {
     }
 
     async fn read(pieces: &[&'static [u8]], accepted: &[u8]) -> (Vec<u8>, bool) {
-        let pieces: Vec<_> = pieces.iter().map(|one| Ok(Bytes::from_static(one))).collect();
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|one| Ok(Bytes::from_static(one)))
+            .collect();
         let mut read = checked(stream::iter(pieces).boxed(), payload_of(accepted));
         let mut got = Vec::new();
         loop {
@@ -105,11 +108,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_piece_comes_only_when_all_is_what_was_accepted() {
-        assert_eq!(read(&[b"ab", b"cd"], b"abcd").await, (b"abcd".to_vec(), true));
+        assert_eq!(
+            read(&[b"ab", b"cd"], b"abcd").await,
+            (b"abcd".to_vec(), true)
+        );
         assert_eq!(read(&[b"abcd"], b"abcd").await, (b"abcd".to_vec(), true));
         assert_eq!(read(&[], b"").await, (Vec::new(), true));
         assert_eq!(read(&[b"abcd"], b"abcx").await, (Vec::new(), false));
-        assert_eq!(read(&[b"ab", b"cd"], b"abcx").await, (b"ab".to_vec(), false));
+        assert_eq!(
+            read(&[b"ab", b"cd"], b"abcx").await,
+            (b"ab".to_vec(), false)
+        );
         assert_eq!(read(&[b"ab"], b"abcd").await, (Vec::new(), false));
         assert_eq!(read(&[], b"abcd").await, (Vec::new(), false));
     }

@@ -26,7 +26,10 @@ const VERSION: u8 = 2;
 const WITHOUT_CRC: u8 = 1;
 
 // Both hold the same JSON.
-const _: () = assert!(FORMAT_VERSION == 1, "another form of records is another version here");
+const _: () = assert!(
+    FORMAT_VERSION == 1,
+    "another form of records is another version here"
+);
 
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,10 @@ impl Memory {
                 && run == delivery.run
             {
                 let follows = at == before + 1;
-                assert!(follows || (!strictly && at <= before), "{place:?} within a run");
+                assert!(
+                    follows || (!strictly && at <= before),
+                    "{place:?} within a run"
+                );
             }
             stream.latest = Some((delivery.run, at));
             self.late += usize::from(event["cloakroomlate"] == "true");

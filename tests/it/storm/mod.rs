@@ -129,9 +129,11 @@ fn whatever_moment_the_server_over_aws_is_killed_at() {
 
 /// Sends, kills and restarts; then everything that was acknowledged is delivered: in order, once effective, as it was sent.
 fn storm(storm: &Storm<'_>) {
-    let seed =
-        asked("CLOAKROOM_CRASH_SEED").unwrap_or_else(|| now().as_micros().unsigned_abs());
-    println!("CLOAKROOM_CRASH_SEED={seed} CLOAKROOM_CRASHES={}", storm.crashes);
+    let seed = asked("CLOAKROOM_CRASH_SEED").unwrap_or_else(|| now().as_micros().unsigned_abs());
+    println!(
+        "CLOAKROOM_CRASH_SEED={seed} CLOAKROOM_CRASHES={}",
+        storm.crashes
+    );
     let mut random = StdRng::seed_from_u64(seed);
     let consumer = Consumer::start();
     let config = config(&consumer);

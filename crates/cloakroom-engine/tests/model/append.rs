@@ -21,7 +21,9 @@ impl Protocol {
                 guard,
                 recorded,
             } => self.write(state, event, position, guard, recorded),
-            Append::Acknowledged => unreachable!("an acknowledged event begins again only by a resend"),
+            Append::Acknowledged => {
+                unreachable!("an acknowledged event begins again only by a resend")
+            }
         };
         if next == Append::Acknowledged {
             state.seen.acknowledged.insert(event);
@@ -96,7 +98,9 @@ impl Protocol {
         match &guard {
             PlannedGuard::Admit | PlannedGuard::Late if !admitted => {
                 return match guard {
-                    PlannedGuard::Admit if self.rule != Rule::Arrival => Append::Begins { late: true },
+                    PlannedGuard::Admit if self.rule != Rule::Arrival => {
+                        Append::Begins { late: true }
+                    }
                     _ => again,
                 };
             }

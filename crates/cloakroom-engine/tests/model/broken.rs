@@ -26,7 +26,10 @@ fn check(broken: Broken, property: &'static str, protocol: &Protocol) {
     let steps = counterexample.into_actions();
     println!("{broken:?} ({states} states): {property}: broken by {steps:?}");
     let (counterexample, _) = found(Broken::Nothing);
-    assert!(counterexample.is_none(), "{property:?} does not hold at all");
+    assert!(
+        counterexample.is_none(),
+        "{property:?} does not hold at all"
+    );
 }
 
 #[test]

@@ -69,8 +69,7 @@ impl Protocol {
             return;
         };
         let next = state.entries.iter();
-        let mut next =
-            next.filter(|(at, _)| Some(*at) > cursor.position.as_ref() && **at <= up_to);
+        let mut next = next.filter(|(at, _)| Some(*at) > cursor.position.as_ref() && **at <= up_to);
         let Some((position, entry)) = next.next() else {
             let has_lease = cursor.lease.is_some_and(|(owner, _)| owner == worker);
             cursor.lease = cursor.lease.filter(|_| !has_lease);
@@ -251,7 +250,13 @@ impl Protocol {
                 } else {
                     state.seen.dead.insert(position.clone());
                 }
-                self.change(state, Cursor { position: Some(position), ..before });
+                self.change(
+                    state,
+                    Cursor {
+                        position: Some(position),
+                        ..before
+                    },
+                );
             }
             Operator::Replays(before) => {
                 if before.revision != state.cursor.revision {
@@ -260,7 +265,14 @@ impl Protocol {
                 }
                 state.seen.settled.clear();
                 state.seen.dead.clear();
-                self.change(state, Cursor { position: None, lease: None, ..before });
+                self.change(
+                    state,
+                    Cursor {
+                        position: None,
+                        lease: None,
+                        ..before
+                    },
+                );
             }
         }
     }

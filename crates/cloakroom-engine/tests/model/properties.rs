@@ -9,8 +9,7 @@ pub(crate) const FROZEN: &str = "nothing is inserted at or below the head";
 pub(crate) const UNCHANGED: &str = "an entry is never overwritten";
 pub(crate) const ON_RECORD: &str = "what was acknowledged is on record, once";
 pub(crate) const IN_ORDER: &str = "nothing is sent before what comes before it is taken or dead";
-pub(crate) const NOT_REPEATED: &str =
-    "what a consumer acknowledged comes again only after a crash, a pause, a lost answer or an operator's act";
+pub(crate) const NOT_REPEATED: &str = "what a consumer acknowledged comes again only after a crash, a pause, a lost answer or an operator's act";
 pub(crate) const RECORDED: &str = "a cursor passes only what is settled or on record as dead";
 pub(crate) const BELOW_HEAD: &str = "nothing is sent, and no cursor stands, above the head";
 pub(crate) const ENDS_WELL: &str =
@@ -29,7 +28,10 @@ pub(crate) fn of(protocol: &Protocol) -> Vec<Property<Protocol>> {
     let mut all = vec![
         sometimes(LATE, |_, state| state.seen.placed_late),
         sometimes(PASSED_OVER, |_, state| {
-            state.entries.values().any(|entry| entry.content == Content::Gap)
+            state
+                .entries
+                .values()
+                .any(|entry| entry.content == Content::Gap)
         }),
         sometimes(PARKED, |_, state| state.seen.parked),
         sometimes(REPEATED, |_, state| state.seen.repeated),

@@ -228,13 +228,14 @@ impl Protocol {
             Deliverer::Sends { until, .. } => Some(*until),
             _ => None,
         });
-        let ends: Vec<u8> = sends.chain(state.strays.iter().map(|(_, until)| *until)).collect();
+        let ends: Vec<u8> = sends
+            .chain(state.strays.iter().map(|(_, until)| *until))
+            .collect();
         if ends.iter().any(|until| *until <= state.now) {
             return false;
         }
-        let stands_still = |one: &Deliverer| {
-            matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. })
-        };
+        let stands_still =
+            |one: &Deliverer| matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. });
         if state.deliverers.iter().any(stands_still) && state.budget.pauses == 0 {
             return false;
         }
@@ -350,9 +351,8 @@ fn crash_deliverer(state: &mut State, worker: usize) {
 }
 
 fn tick_on(state: &mut State) {
-    let stands_still = |one: &Deliverer| {
-        matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. })
-    };
+    let stands_still =
+        |one: &Deliverer| matches!(one, Deliverer::Looked { .. } | Deliverer::Has { .. });
     if state.deliverers.iter().any(stands_still) {
         // Whoever stands still for longer than its lease is as good as dead.
         state.budget.pauses -= 1;

@@ -3,9 +3,7 @@
 use cloakroom_core::position::Position;
 use cloakroom_core::resequence::{Candidate, Decision, Need, need, resequence};
 
-use crate::state::{
-    Broken, Content, Entry, KeyedHead, Protocol, Resequencer, State, Wrong, time,
-};
+use crate::state::{Broken, Content, Entry, KeyedHead, Protocol, Resequencer, State, Wrong, time};
 
 impl Protocol {
     /// One more step of a resequencer.
@@ -20,9 +18,12 @@ impl Protocol {
                 let head = state.head.clone();
                 self.decide(state, state.revision, &head, &candidates_of(&range))
             }
-            Resequencer::HasHead { revision, head } => {
-                self.decide(state, revision, &head, &candidates_of(&range_above(state, &head)))
-            }
+            Resequencer::HasHead { revision, head } => self.decide(
+                state,
+                revision,
+                &head,
+                &candidates_of(&range_above(state, &head)),
+            ),
             Resequencer::Decided {
                 revision,
                 head,

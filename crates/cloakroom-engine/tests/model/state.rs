@@ -89,7 +89,16 @@ pub(crate) struct KeyedHead(pub(crate) Head);
 /// Everything of a head that changes in the streams that are modelled.
 fn key(head: &Head) -> impl Hash + Ord + use<> {
     let gap = head.gap.as_ref();
-    let gap = gap.map(|g| (g.from, g.to, g.since, g.deadline, g.stalled, g.skipping_from));
+    let gap = gap.map(|g| {
+        (
+            g.from,
+            g.to,
+            g.since,
+            g.deadline,
+            g.stalled,
+            g.skipping_from,
+        )
+    });
     (head.position.clone(), head.base.number(), head.wake_at, gap)
 }
 
@@ -129,7 +138,9 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Append {
     /// Nothing was read yet, or everything must be read again.
-    Begins { late: bool },
+    Begins {
+        late: bool,
+    },
     /// The place was chosen on a head that may have moved since.
     Planned {
         position: Position,
@@ -203,7 +214,9 @@ pub(crate) struct Cursor {
 pub(crate) enum Deliverer {
     Idle,
     /// It knows up to where the stream is released.
-    Looked { up_to: Position },
+    Looked {
+        up_to: Position,
+    },
     /// It has its own copy of the cursor, which may be ahead of the stored one.
     Has {
         up_to: Position,

@@ -24,8 +24,8 @@ use cloakroom_engine::ports::{
 pub(crate) use self::name::{Place, object_path, segment_path};
 use self::object::LocalUpload;
 use self::packer::Packer;
-use self::read::{SOUND_MAX, Segments, Sound};
 pub(crate) use self::read::{Packed, packed};
+use self::read::{SOUND_MAX, Segments, Sound};
 use self::record::Unplaced;
 pub(crate) use self::record::object_info;
 pub(crate) use self::scan::{objects, segment, segments};
