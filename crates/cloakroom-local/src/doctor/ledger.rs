@@ -9,7 +9,7 @@ use cloakroom_engine::record::{HeadRecord, Record};
 use super::claims::Referenced;
 use super::report::Findings;
 use super::{Depth, Progress, Severity, Step, Totals};
-use crate::ledger::Examined;
+use crate::ledger::{Examined, log};
 use crate::{key, value};
 
 /// Progress is told after this many records.
@@ -23,6 +23,9 @@ pub(super) fn examine(
     referenced: &mut Referenced<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), LedgerError> {
+    if let Err(damage) = log::check(folder) {
+        findings.add(Severity::Error, "ledger-damaged", damage.to_string());
+    }
     let store = Examined::open(folder)?;
     for fault in store.faults(depth == Depth::Deep)? {
         findings.add(Severity::Error, "ledger-damaged", fault);

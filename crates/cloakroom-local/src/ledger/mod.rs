@@ -13,6 +13,7 @@
 mod examine;
 mod group;
 mod list;
+pub(crate) mod log;
 mod read;
 mod recent;
 mod request;

@@ -44,6 +44,7 @@ impl Writer {
         folder: &Path,
         options: &Options,
     ) -> Result<Self, LedgerError> {
+        super::log::check(folder)?;
         let mut db = schema::open_writer(folder)?;
         for kind in tables::kinds(&db).map_err(|error| failed(&error))? {
             store.recent.note_kind(kind);
