@@ -13,9 +13,9 @@ use cloakroom_engine::conformance::samples;
 use cloakroom_engine::ports::{Index, Ledger, LedgerError, TransactError, Write};
 use cloakroom_engine::record::{Key, Record};
 use cloakroom_local::{DataDir, Depth, LocalStore, Severity, doctor};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use super::{body, event_with, options, put, read};
+use super::{body, event_with, options, place, put, read};
 
 const ROLE: &str = "CLOAKROOM_TEST_CHILD_IN";
 const STREAMS: u64 = 12;
@@ -87,7 +87,7 @@ async fn write_stream(store: Arc<LocalStore>, of: u64) {
     let mut number = last.map_or(0, |event| event.position.number().unwrap() + 1);
     loop {
         let payload = payload_of(of, number);
-        let claim = put(&store, &payload).await;
+        let claim = place(&store, &payload).await;
         let event = event_with(&stream, number, Some(claim), &payload);
         let admit = Write::Admit {
             stream: stream.clone(),
@@ -295,5 +295,57 @@ fn a_failed_write_stops_the_ledger_until_it_is_opened_again() {
             .transact(vec![Write::Create(event)])
             .await
             .unwrap();
+    });
+}
+
+/// While payloads cannot be written, nothing that names one is stored; when they can, all goes on.
+async fn wait_for_room(folder: &Path) {
+    let store = DataDir::open(folder, &options()).unwrap();
+    let payload = body(1, 1000);
+    let claim = place(&store, &payload).await;
+    let event = || {
+        let event = event_with(&stream(0), 1, Some(claim.clone()), &payload);
+        vec![Write::Create(Record::Event(event))]
+    };
+    let usual = getrlimit(Resource::Fsize);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: usual.maximum,
+    };
+    setrlimit(Resource::Fsize, none).unwrap();
+    assert!(is_unavailable(&store.ledger.transact(event()).await));
+    let shown = store.ledger.events(&stream(0), None, None, 10).await;
+    assert_eq!(shown.unwrap(), [], "what was refused is not shown");
+    setrlimit(Resource::Fsize, usual).unwrap();
+    store.ledger.transact(event()).await.unwrap();
+    let next = place(&store, &body(2, 1000)).await;
+    let next = event_with(&stream(0), 2, Some(next), &body(2, 1000));
+    let next = vec![Write::Create(Record::Event(next))];
+    store.ledger.transact(next).await.unwrap();
+    std::io::stdout().write_all(b"WENT ON\n").unwrap();
+    // Nothing is flushed on the way out.
+    kill_process(getpid(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn an_entry_waits_for_its_payload() {
+    if let Some(folder) = child_folder() {
+        runtime().block_on(wait_for_room(&folder));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = child("crash::an_entry_waits_for_its_payload", folder.path());
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("WENT ON"), "{told}\n{why}");
+    runtime().block_on(async {
+        let store = DataDir::open(folder.path(), &options()).unwrap();
+        let events = store.ledger.events(&stream(0), None, None, 10).await;
+        for (number, event) in (1..).zip(events.unwrap()) {
+            let claim = event.payload().unwrap().claim.clone().unwrap();
+            assert!(read(&store, &claim).await.unwrap() == body(number, 1000));
+        }
+        assert!(store.ledger.last_event(&stream(0)).await.unwrap().is_some());
     });
 }

@@ -53,17 +53,27 @@ fn event_with(stream: &StreamId, number: u64, claim: Option<ClaimName>, body: &[
     }
 }
 
-async fn put(store: &LocalStore, body: &Bytes) -> ClaimName {
-    let hint = ClaimHint {
+fn hint(body: &Bytes) -> ClaimHint {
+    ClaimHint {
         source: "shop".into(),
         identity: "evt".into(),
         event: None,
         sha256: Sha256::of(body),
         size: body.len() as u64,
         recorded: samples::at(0),
-    };
-    // As intake does it: the ledger sees to it that this is durable before the entry that names it.
-    store.claims.place(&hint, body.clone()).await.unwrap()
+    }
+}
+
+/// Stores a payload durably.
+async fn put(store: &LocalStore, body: &Bytes) -> ClaimName {
+    let put = store.claims.put(&hint(body), body.clone()).await;
+    put.unwrap()
+}
+
+/// Stores a payload as intake does it: the ledger makes it durable before the entry that names it.
+async fn place(store: &LocalStore, body: &Bytes) -> ClaimName {
+    let placed = store.claims.place(&hint(body), body.clone()).await;
+    placed.unwrap()
 }
 
 async fn read(store: &LocalStore, claim: &ClaimName) -> Result<Bytes, ClaimError> {
