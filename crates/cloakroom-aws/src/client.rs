@@ -78,6 +78,16 @@ pub fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
+/// The configuration for calls that end within this time, with the tries that the SDK makes.
+pub(crate) fn within(sdk: &SdkConfig, timeout: Duration) -> SdkConfig {
+    let timeouts = sdk
+        .timeout_config()
+        .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
+        .operation_timeout(timeout)
+        .build();
+    sdk.to_builder().timeout_config(timeouts).build()
+}
+
 /// Why there are no clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::{
@@ -23,6 +22,7 @@ use cloakroom_engine::ports::Clock;
 use futures::future::join_all;
 use tokio::sync::Mutex;
 
+use crate::client::within;
 use crate::fault::{Refused, refused};
 
 /// How long a secret is handed out before it is read again.
@@ -207,13 +207,7 @@ impl Secrets {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let sdk = &self.0.sdk;
-            let timeouts = sdk
-                .timeout_config()
-                .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
-                .operation_timeout(TIMEOUT)
-                .build();
-            let mut builder = sdk.to_builder().timeout_config(timeouts);
+            let mut builder = within(&self.0.sdk, TIMEOUT).to_builder();
             if let Some(region) = region.clone() {
                 builder = builder.region(Region::new(region));
             }

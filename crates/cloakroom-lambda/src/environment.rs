@@ -1,7 +1,6 @@
 //! What a function is told: its role, and what it works with.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where the configuration is: in a layer.
@@ -70,8 +69,8 @@ pub struct Environment {
     pub table: String,
     /// The bucket of the claims.
     pub bucket: String,
-    /// The configuration.
-    pub config: PathBuf,
+    /// Where the configuration is: a file, or `s3://bucket/key`.
+    pub config: String,
     /// The URL of the doorbell queue, and that of the timers queue. Only `ingest` and `upload` may do without.
     pub queues: Option<(String, String)>,
 }
@@ -135,9 +134,7 @@ impl Environment {
                 "CLOAKROOM_BUCKET",
                 "the name of the S3 bucket of the claims",
             )?,
-            config: get("CLOAKROOM_CONFIG")
-                .unwrap_or_else(|| CONFIG.to_owned())
-                .into(),
+            config: get("CLOAKROOM_CONFIG").unwrap_or_else(|| CONFIG.to_owned()),
             queues,
         })
     }
@@ -193,7 +190,7 @@ mod tests {
         let [table, bucket] = STORES;
         let ingest = read(&[("_HANDLER", "ingest"), table, bucket]).unwrap();
         assert_eq!(ingest.queues, None);
-        assert_eq!(ingest.config, PathBuf::from("/opt/cloakroom.yaml"));
+        assert_eq!(ingest.config, "/opt/cloakroom.yaml");
         let upload = read(&[("_HANDLER", "upload"), table, bucket]).unwrap();
         assert_eq!((upload.role, upload.queues), (Role::Upload, None));
     }

@@ -1,10 +1,10 @@
 //! Putting a function together.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options};
+use aws_config::SdkConfig;
+use cloakroom_aws::{ClientError, ClientOptions, ConfigObject, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::{self, Config, Diagnostics, Store};
 use cloakroom_core::id::SubscriptionName;
 use cloakroom_core::secret::{Secret, SecretRef};
@@ -42,20 +42,19 @@ pub const UPLOAD_TTL: Duration = Duration::from_secs(15 * 60);
 pub enum StartError {
     /// The configuration cannot be read.
     #[error(
-        "cannot read the configuration {}: {reason}; put it into a layer, or set CLOAKROOM_CONFIG to where it is",
-        file.display()
+        "cannot read the configuration {place}: {reason}; CLOAKROOM_CONFIG says where it is: a file of a layer, or `s3://bucket/key`"
     )]
     Missing {
-        /// The file.
-        file: PathBuf,
+        /// Where it should be.
+        place: String,
         /// Why.
         reason: String,
     },
     /// It has mistakes.
-    #[error("{}: {mistakes}", file.display())]
+    #[error("{place}: {mistakes}")]
     Mistakes {
-        /// The file.
-        file: PathBuf,
+        /// Where it is.
+        place: String,
         /// What is wrong with it.
         mistakes: Diagnostics,
     },
@@ -120,8 +119,8 @@ impl Function {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(environment: &Environment) -> Result<Running, StartError> {
-        let config = load(&environment.config)?;
         let sdk = ClientOptions::default().load().await?;
+        let config = load(&environment.config, &sdk).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let claims = S3Claims::new(
@@ -247,17 +246,22 @@ impl Running {
     }
 }
 
-/// Reads a configuration.
+/// Reads a configuration from a file, or from `s3://bucket/key`.
 ///
 /// # Errors
 /// When there is none, or every mistake in it.
-pub fn load(file: &Path) -> Result<Config, StartError> {
-    let text = std::fs::read_to_string(file).map_err(|error| StartError::Missing {
-        file: file.to_owned(),
-        reason: configured::plain(&error),
+pub async fn load(place: &str, sdk: &SdkConfig) -> Result<Config, StartError> {
+    let text = match ConfigObject::parse(place) {
+        Ok(Some(object)) => object.fetch(sdk).await.map_err(|e| e.to_string()),
+        Ok(None) => std::fs::read_to_string(place).map_err(|error| configured::plain(&error)),
+        Err(error) => Err(error.to_string()),
+    };
+    let text = text.map_err(|reason| StartError::Missing {
+        place: place.to_owned(),
+        reason,
     })?;
     Config::parse(&text).map_err(|mistakes| StartError::Mistakes {
-        file: file.to_owned(),
+        place: place.to_owned(),
         mistakes,
     })
 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
-use super::stack::{Stack, queue_arn, topic_arn};
+use super::stack::{Stack, topic_arn};
 use crate::support::consumer::Consumer;
 use crate::support::http::{Answer, Request};
 use crate::support::server::{HEX_SECRET, SECRET, Server, TEXT_SECRET};
@@ -157,7 +157,7 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
          bus: {{ sources: [transfers], from: earliest, sink: {{ eventbridge: {{ bus: webhooks }} }} }}\n  \
          topic: {{ sources: [transfers], from: earliest, sink: {{ sns: {{ topic: \"{}\" }} }} }}\n",
         http_subscription(&consumer),
-        queue_arn("ledger.fifo"),
+        "ledger.fifo",
         topic_arn(),
     );
     let config = config(

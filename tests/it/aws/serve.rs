@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use cloakroom_aws::ClientOptions;
 use cloakroom_emulators::MiniStack;
 use serde_json::{Value, json};
 
@@ -104,6 +105,54 @@ fn a_server_that_runs_the_pipes_delivers_in_order_and_survives_a_kill() {
         .collect();
     assert_eq!(sequences, [1, 2, 3, 4, 5], "{batch}");
     server.stop();
+}
+
+#[test]
+fn a_server_reads_its_configuration_from_the_bucket() {
+    let (ministack, folder, consumer) =
+        (ministack(), tempfile::tempdir().unwrap(), Consumer::start());
+    let place = "s3://cloakroom-claims/config/cloakroom.yaml";
+    let start = || {
+        let more = ["--create", "--run-pipes", "--config", place];
+        on_aws(folder.path(), &ministack, &more)
+    };
+    let told = |command: &mut Command| {
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = told(&mut start());
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains(place) && text.contains("`cloakroom-claims` does not exist"),
+        "{text}"
+    );
+    let mut embedded = cloakroom(folder.path());
+    let (code, text) = told(embedded.args(["serve", "--config", place]));
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("--backend aws"), "{text}");
+
+    put_config(&ministack, &config(&consumer));
+    let server = Server::start_with(&mut start());
+    send(&server, 1);
+    consumer.wait_for(1);
+    server.stop();
+}
+
+/// Puts a configuration into the bucket, which is made.
+fn put_config(ministack: &MiniStack, config: &str) {
+    let sdk = ClientOptions::emulator(ministack.endpoint(), MiniStack::REGION);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let sdk = sdk.load().await.unwrap();
+        let client = aws_sdk_s3::Client::new(&sdk);
+        let make = client.create_bucket().bucket("cloakroom-claims");
+        make.send().await.unwrap();
+        let put = client.put_object().bucket("cloakroom-claims");
+        let put = put.key("config/cloakroom.yaml");
+        let put = put.body(config.as_bytes().to_vec().into());
+        put.send().await.unwrap();
+    });
 }
 
 #[test]

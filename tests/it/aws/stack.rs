@@ -27,6 +27,8 @@ use crate::support::server::built;
 
 const TABLE: &str = "cloakroom";
 const BUCKET: &str = "cloakroom-claims";
+/// Where the functions find their configuration, in the bucket.
+const CONFIG: &str = "config/cloakroom.yaml";
 /// Longer than any call takes here, shorter than a doorbell stays invisible.
 const FUNCTION_TIMEOUT: i32 = 20;
 
@@ -43,11 +45,9 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Starts it with this configuration, in which `{queue:NAME}` stands for the ARN of a queue, which is made.
+    /// Starts it with this configuration.
     pub(crate) fn start(config: &str, secrets: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("cloakroom.yaml");
-        std::fs::write(&file, config).unwrap();
         let runtime = Runtime::new().unwrap();
         let ministack = MiniStack::start().unwrap_or_else(|error| panic!("{error}"));
         let mut stack = runtime.block_on(async {
@@ -55,18 +55,11 @@ impl Stack {
                 .load()
                 .await
                 .unwrap();
-            make_stores(&sdk, secrets).await;
+            make_stores(&sdk, config, secrets).await;
             let queues = make_queues(&sdk).await;
             make_bus(&sdk).await;
             make_topic(&sdk).await;
-            make_functions(
-                &sdk,
-                &file,
-                &ministack.endpoint(),
-                &queues,
-                &zip(folder.path()),
-            )
-            .await;
+            make_functions(&sdk, &ministack.endpoint(), &queues, &zip(folder.path())).await;
             (sdk, queues)
         });
         let api = make_api(&ministack);
@@ -173,7 +166,8 @@ impl Drop for Stack {
     }
 }
 
-async fn make_stores(sdk: &aws_config::SdkConfig, secrets: &[(&str, &str)]) {
+/// The table, the bucket with the configuration in it, and the secrets.
+async fn make_stores(sdk: &aws_config::SdkConfig, config: &str, secrets: &[(&str, &str)]) {
     cloakroom_aws::DynamoLedger::new(sdk, TABLE)
         .create_table()
         .await
@@ -181,12 +175,11 @@ async fn make_stores(sdk: &aws_config::SdkConfig, secrets: &[(&str, &str)]) {
     let path_style = aws_sdk_s3::config::Builder::from(sdk)
         .force_path_style(true)
         .build();
-    aws_sdk_s3::Client::from_conf(path_style)
-        .create_bucket()
-        .bucket(BUCKET)
-        .send()
-        .await
-        .unwrap();
+    let s3 = aws_sdk_s3::Client::from_conf(path_style);
+    s3.create_bucket().bucket(BUCKET).send().await.unwrap();
+    let put = s3.put_object().bucket(BUCKET).key(CONFIG);
+    let put = put.body(config.as_bytes().to_vec().into());
+    put.send().await.unwrap();
     let vault = aws_sdk_secretsmanager::Client::new(sdk);
     for (name, secret) in secrets {
         vault
@@ -223,7 +216,7 @@ async fn make_queues(sdk: &aws_config::SdkConfig) -> HashMap<&'static str, Strin
     urls
 }
 
-pub(crate) fn queue_arn(name: &str) -> String {
+fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{}:000000000000:{name}", MiniStack::REGION)
 }
 
@@ -303,7 +296,6 @@ fn run(command: &mut Command) {
 
 async fn make_functions(
     sdk: &aws_config::SdkConfig,
-    config: &Path,
     endpoint: &str,
     queues: &HashMap<&'static str, String>,
     zip: &[u8],
@@ -312,7 +304,7 @@ async fn make_functions(
     let environment = Environment::builder()
         .variables("CLOAKROOM_TABLE", TABLE)
         .variables("CLOAKROOM_BUCKET", BUCKET)
-        .variables("CLOAKROOM_CONFIG", config.display().to_string())
+        .variables("CLOAKROOM_CONFIG", format!("s3://{BUCKET}/{CONFIG}"))
         .variables("CLOAKROOM_DOORBELLS", &queues["doorbells.fifo"])
         .variables("CLOAKROOM_TIMERS", &queues["timers"])
         .variables("AWS_ENDPOINT_URL", endpoint)

@@ -92,6 +92,11 @@ impl Server {
     /// Writes the configuration and starts a server by this command.
     pub(crate) fn start_as(command: &mut Command, folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("cloakroom.yaml"), config).unwrap();
+        Self::start_with(command)
+    }
+
+    /// Starts a server by this command, which says where its configuration is.
+    pub(crate) fn start_with(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -14,7 +14,8 @@ use cloakroom_engine::ports::{Outcome, Outgoing, Sink};
 
 use super::failure::Call;
 use super::place::{arn, in_region_of};
-use super::{SendOne, TIMEOUT, each, envelope, within};
+use super::{SendOne, TIMEOUT, each, envelope};
+use crate::client::within;
 use crate::fault::Refused;
 
 /// What an entry may hold: detail, source, detail type and time. A little less than EventBridge takes in all.

@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use super::failure::Call;
 use super::place::{arn, in_region_of};
-use super::{SendOne, each, envelope, within};
+use super::{SendOne, each, envelope};
+use crate::client::within;
 
 /// What a call that waits for its answer may hold.
 const REQUEST_MAX: usize = 6 << 20;

@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use cloakroom_core::config;
 use cloakroom_core::text::Mistake;
 use cloakroom_engine::ports::{Outcome, Outgoing, Sink};
@@ -79,14 +78,4 @@ async fn each(sink: &impl SendOne, events: &[Outgoing]) -> Outcome {
         }
     }
     Outcome::Delivered
-}
-
-/// The SDK's configuration for calls that end within this time.
-fn within(sdk: &SdkConfig, timeout: Duration) -> SdkConfig {
-    let timeouts = sdk
-        .timeout_config()
-        .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
-        .operation_timeout(timeout)
-        .build();
-    sdk.to_builder().timeout_config(timeouts).build()
 }

@@ -11,7 +11,8 @@ use cloakroom_engine::ports::{Outcome, Outgoing, Sink};
 
 use super::failure::Call;
 use super::place::{arn_of, in_region_of};
-use super::{SendOne, TIMEOUT, each, envelope, names, within};
+use super::{SendOne, TIMEOUT, each, envelope, names};
+use crate::client::within;
 
 /// What a topic takes unless it is told to take more: message and attributes together.
 const MESSAGE_MAX: usize = 256 << 10;

@@ -12,10 +12,14 @@ use tokio::sync::OnceCell;
 
 use super::failure::Call;
 use super::place::{arn, in_region_of};
-use super::{SendOne, TIMEOUT, each, envelope, names, within};
+use super::{SendOne, TIMEOUT, each, envelope, names};
+use crate::client::within;
 
 /// What a message may hold: body and attributes together.
 const MESSAGE_MAX: usize = 1 << 20;
+
+/// The longest name of a queue, with its `.fifo`.
+const NAME_MAX: usize = 80;
 
 /// Sends to an SQS FIFO queue. The message group is the stream, so a consumer sees each stream in order; the
 /// deduplication id is the event's, with the cursor's epoch, so a repeated call is swallowed and a replay is not.
@@ -29,16 +33,17 @@ pub struct SqsFifo {
 }
 
 impl SqsFifo {
-    /// The queue with this ARN or URL.
+    /// The queue with this name (of this account, in this Region), ARN or URL. Makes no request: the URL of one that is
+    /// named otherwise is asked for with the first event.
     ///
     /// # Errors
-    /// When it is neither, or not a FIFO queue's.
+    /// When it is none of them, or not a FIFO queue's.
     pub fn new(sdk: &SdkConfig, queue: &str) -> Result<Self, Mistake> {
         let found = arn(queue, "sqs");
         let is_url = queue.starts_with("https://") || queue.starts_with("http://");
-        let hint = "write it as in `arn:aws:sqs:eu-west-1:111122223333:billing.fifo`";
-        if found.is_none() && !is_url {
-            let text = format!("{queue:?} is neither the ARN of an SQS queue nor its URL");
+        if found.is_none() && !is_url && !is_name(queue) {
+            let text = format!("{queue:?} is neither the name of an SQS queue nor its ARN or URL");
+            let hint = "write it as in `billing.fifo` or `arn:aws:sqs:eu-west-1:111122223333:billing.fifo`";
             return Err(Mistake::new(text, hint));
         }
         if !queue.ends_with(".fifo") {
@@ -77,7 +82,7 @@ impl SqsFifo {
         let asked = self
             .client
             .get_queue_url()
-            .set_queue_name(found.as_ref().map(|arn| arn.resource.to_owned()))
+            .queue_name(found.as_ref().map_or(&*self.queue, |arn| arn.resource))
             .set_queue_owner_aws_account_id(found.map(|arn| arn.account.to_owned()))
             .send()
             .await;
@@ -114,6 +119,14 @@ impl SendOne for SqsFifo {
             Err(error) => Err(self.call("sqs:SendMessage").failed(&error)),
         }
     }
+}
+
+/// Whether this may be the name of a queue.
+fn is_name(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 #[async_trait]

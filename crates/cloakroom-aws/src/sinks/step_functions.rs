@@ -11,7 +11,8 @@ use cloakroom_engine::ports::{Outcome, Outgoing, Sink};
 
 use super::failure::Call;
 use super::place::{arn_of, in_region_of};
-use super::{SendOne, TIMEOUT, each, envelope, names, within};
+use super::{SendOne, TIMEOUT, each, envelope, names};
+use crate::client::within;
 
 /// The largest input of an execution, in bytes.
 const INPUT_MAX: usize = 256 << 10;

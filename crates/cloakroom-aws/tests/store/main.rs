@@ -6,6 +6,7 @@
 )]
 
 mod claims;
+mod configuration;
 mod events;
 mod functions;
 mod presigned;

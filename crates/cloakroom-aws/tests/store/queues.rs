@@ -75,7 +75,8 @@ fn system(message: &Message, name: &MessageSystemAttributeName) -> String {
 async fn a_fifo_queue_gets_each_event_once_an_epoch_in_order() {
     let sdk = ministack();
     let queue = Queue::make(&sdk, true).await;
-    for target in [&queue.arn, &queue.url] {
+    let name = queue.arn.rsplit(':').next().unwrap();
+    for target in [&queue.arn, &queue.url, name] {
         let sink = SqsFifo::new(&sdk, target).unwrap();
         for epoch in 0..2 {
             for number in [1, 2, 2, 3, 1] {
@@ -119,15 +120,19 @@ async fn a_queue_that_is_not_there_is_told_and_found_once_it_is() {
     let sdk = ministack();
     let queue = Queue::make(&sdk, true).await;
     let arn = format!("{}-later.fifo", queue.arn.trim_end_matches(".fifo"));
-    let sink = SqsFifo::new(&sdk, &arn).unwrap();
-    let told = reason(sink.send(&[event("k", 1)]).await);
-    assert!(told.contains("does not exist"), "{told}");
-    assert!(told.contains(&arn), "{told}");
     let name = arn.rsplit(':').next().unwrap();
+    let sinks = [arn.as_str(), name].map(|target| SqsFifo::new(&sdk, target).unwrap());
+    for (sink, target) in sinks.iter().zip([&*arn, name]) {
+        let told = reason(sink.send(&[event("k", 1)]).await);
+        assert!(told.contains("does not exist"), "{told}");
+        assert!(told.contains(target), "{told}");
+    }
     let make = queue.client.create_queue().queue_name(name);
     let make = make.attributes(QueueAttributeName::FifoQueue, "true");
     make.send().await.unwrap();
-    assert_eq!(sink.send(&[event("k", 1)]).await, Outcome::Delivered);
+    for sink in &sinks {
+        assert_eq!(sink.send(&[event("k", 1)]).await, Outcome::Delivered);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,8 +145,15 @@ async fn a_target_that_cannot_be_right_is_refused_at_once() {
             .to_string()
             .contains("not a FIFO queue")
     );
-    let name = SqsFifo::new(&sdk, "billing.fifo").unwrap_err().to_string();
-    assert!(name.contains("arn:aws:sqs:"), "{name}");
+    assert!(SqsFifo::new(&sdk, "billing.fifo").is_ok());
+    let plain = SqsFifo::new(&sdk, "billing").unwrap_err().to_string();
+    assert!(plain.contains("not a FIFO queue"), "{plain}");
+    for wrong in ["", "a queue.fifo", "arn:aws:sns:us-east-1:1:x.fifo"] {
+        let wrong = SqsFifo::new(&sdk, wrong).unwrap_err().to_string();
+        assert!(wrong.contains("arn:aws:sqs:"), "{wrong}");
+    }
+    let long = format!("{}.fifo", "x".repeat(76));
+    assert!(SqsFifo::new(&sdk, &long).is_err());
     assert!(Sns::new(&sdk, "webhooks").is_err());
     assert!(EventBridge::new(&sdk, "arn:aws:sqs:us-east-1:1:x").is_err());
 }

@@ -12,7 +12,7 @@ use crate::wiring::{self, AwsOptions, Server};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration.
+    /// The configuration: a file, or with `--backend aws` also `s3://bucket/key`.
     #[arg(long, short, env = "CLOAKROOM_CONFIG", hide_env_values = true, default_value = wiring::CONFIG_FILE, value_name = "FILE")]
     config: PathBuf,
     /// The directory that holds everything stored, in place of `server.data_dir`.
@@ -134,7 +134,10 @@ pub(crate) async fn run(args: Args) -> Outcome {
         listen: args.listen,
         data_dir: args.data_dir,
     };
-    let config = wiring::load(&args.config, &overrides)?;
+    let config = match args.backend {
+        Backend::Embedded => wiring::load(&args.config, &overrides)?,
+        Backend::Aws => wiring::load_on_aws(&args.config, &overrides).await?,
+    };
     logging::start(args.log_format, "info");
     for warning in config.warnings() {
         let found = wiring::problem(&args.config, &warning);

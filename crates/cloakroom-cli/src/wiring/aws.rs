@@ -4,14 +4,14 @@
 //! everything itself: it executes the definitions of the pipes on the table's stream, with the functions' own handlers,
 //! and delivers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cloakroom_aws::claims::CheckError;
 use cloakroom_aws::ledger::OpenError;
-use cloakroom_aws::{ClientError, ClientOptions, DynamoLedger, S3Claims, S3Options};
+use cloakroom_aws::{ClientError, ClientOptions, ConfigObject, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::Config;
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_engine::ports::{Clock, Entropy, Uploads};
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::server::{ServerError, catalog};
+use crate::exit::{Exit, Failure};
 
 /// How often it is asked whether secrets are to be read again.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
@@ -102,6 +103,23 @@ pub(super) struct Started {
     /// Where providers may put bodies: only beside a deployed function `upload`, which takes them in.
     pub(super) uploads: Option<Arc<dyn Uploads>>,
     pub(super) beside: Beside,
+}
+
+/// The text of a configuration that is an object in S3; `None` when `place` names a file.
+pub(super) async fn read_config(place: &Path) -> Result<Option<String>, Failure> {
+    let failed = |reason: String| {
+        let place = place.display();
+        let text = format!("cannot read the configuration {place}: {reason}");
+        Failure::from_text(Exit::Config, &text)
+    };
+    let object = ConfigObject::parse(place.to_str().unwrap_or_default());
+    let Some(object) = object.map_err(|error| failed(error.to_string()))? else {
+        return Ok(None);
+    };
+    let sdk = ClientOptions::default().load().await;
+    let sdk = sdk.map_err(|error| failed(error.to_string()))?;
+    let text = object.fetch(&sdk).await;
+    text.map(Some).map_err(|error| failed(error.to_string()))
 }
 
 /// Checks table and bucket, reads secrets, and starts the engine.

@@ -96,6 +96,11 @@ fn build_problem(error: &BuildError) -> Problem {
 
 /// Reads a configuration file.
 pub(crate) fn read_config(file: &Path) -> Result<String, Failure> {
+    if file.to_str().is_some_and(|file| file.starts_with("s3://")) {
+        let message = format!("cannot read the configuration {}: it is in S3", file.display());
+        let hint = "run `cloakroom serve --backend aws`, or name a file";
+        return Err(Failure::new(Exit::Config, message).hint(hint));
+    }
     std::fs::read_to_string(file).map_err(|error| {
         let message = format!("cannot read the configuration {}: {}", file.display(), plain(&error));
         let failure = Failure::new(Exit::Config, message);
@@ -113,8 +118,22 @@ pub(crate) fn read_config(file: &Path) -> Result<String, Failure> {
 /// # Errors
 /// When it cannot be read, or every mistake in it.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Config, Failure> {
-    let text = read_config(file)?;
-    Config::parse_with(&text, overrides).map_err(|mistakes| {
+    parse(file, &read_config(file)?, overrides)
+}
+
+/// [`load`] for a server on AWS, whose configuration may also be an object: `s3://bucket/key`.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_on_aws(place: &Path, overrides: &Overrides) -> Result<Config, Failure> {
+    match aws::read_config(place).await? {
+        Some(text) => parse(place, &text, overrides),
+        None => load(place, overrides),
+    }
+}
+
+fn parse(file: &Path, text: &str, overrides: &Overrides) -> Result<Config, Failure> {
+    Config::parse_with(text, overrides).map_err(|mistakes| {
         ConfigError::Mistakes {
             file: file.to_owned(),
             mistakes,

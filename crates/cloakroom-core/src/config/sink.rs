@@ -219,8 +219,8 @@ impl Default for PullSink {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqsFifoSink {
-    /// The queue's ARN.
-    #[schemars(example = &"arn:aws:sqs:eu-west-1:111122223333:billing.fifo")]
+    /// The queue's name (in this account and Region), or its ARN or URL.
+    #[schemars(example = &"billing.fifo")]
     pub queue: String,
 }
 
