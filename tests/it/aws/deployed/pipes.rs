@@ -42,7 +42,7 @@ pub(crate) fn described(ministack: &MiniStack, pipe: &Resource) -> Definition {
         })
         .collect();
     let text = Value::Object(known).to_string();
-    Definition::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
+    Definition::parse(name, &text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
 }
 
 /// A runner of this pipe, which does everything in the name of the pipe's role.
