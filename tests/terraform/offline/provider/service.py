@@ -1,0 +1,173 @@
+"""The provider: answers each call of the protocol. Without an emulator nothing can be applied."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+
+from ..errors import Failure
+from . import data_sources, plan, protocol, values
+
+DEFAULT_REGION = "us-east-1"
+NO_EMULATOR = (
+    "there is nothing to apply this to: set EMULATOR to where MiniStack listens, or use the real AWS provider (--provider real)"
+)
+
+
+def answering_failures(method: Callable) -> Callable:
+    """Makes what a method raises a diagnostic that Terraform shows beside the resource."""
+
+    @functools.wraps(method)
+    def answer(self: Provider, request: object, context: object) -> object:
+        try:
+            return method(self, request, context)
+        except Exception as error:
+            # A failure is for the user, an answer of the emulator (boto3's) too; of anything else the place is wanted.
+            expected = isinstance(error, Failure) or hasattr(error, "response")
+            detail = "" if expected else traceback.format_exc()
+            response = getattr(self.messages, method.__name__).Response()
+            kept = getattr(request, "prior_state", None)
+            if kept is not None and hasattr(response, "new_state"):
+                response.new_state.CopyFrom(kept)
+            summary = f"{getattr(request, 'type_name', 'provider')}: {error or type(error).__name__}"
+            response.diagnostics.add(severity=self.messages.Diagnostic.ERROR, summary=summary, detail=detail)
+            return response
+
+    return answer
+
+
+class Provider:
+    """Serves a schema; `emulator` carries out what is applied."""
+
+    def __init__(self, messages: ModuleType, schema: dict, emulator: object | None):
+        self.messages, self.schema, self.emulator = messages, schema, emulator
+        # Each configuration of the provider in each Terraform process has a connection of its own.
+        self.settings: dict[str, dict] = {}
+        self.empty_settings = {"region": DEFAULT_REGION, "default_tags": {}}
+
+    def GetProviderSchema(self, _request: object, _context: object) -> object:
+        response = self.messages.GetProviderSchema.Response()
+        response.provider.CopyFrom(protocol.schema_message(self.messages, self.schema["provider"]))
+        response.provider_meta.CopyFrom(protocol.schema_message(self.messages, {"attributes": {}, "blocks": {}}))
+        for kind, target in (
+            ("resources", response.resource_schemas),
+            ("data_sources", response.data_source_schemas),
+        ):
+            for name, block in self.schema[kind].items():
+                target[name].CopyFrom(protocol.schema_message(self.messages, block))
+        response.server_capabilities.get_provider_schema_optional = True
+        return response
+
+    def GetMetadata(self, _request: object, _context: object) -> object:
+        response = self.messages.GetMetadata.Response()
+        for name in self.schema["resources"]:
+            response.resources.add(type_name=name)
+        for name in self.schema["data_sources"]:
+            response.data_sources.add(type_name=name)
+        return response
+
+    def ValidateProviderConfig(self, _request: object, _context: object) -> object:
+        return self.messages.ValidateProviderConfig.Response()
+
+    def ValidateResourceConfig(self, _request: object, _context: object) -> object:
+        return self.messages.ValidateResourceConfig.Response()
+
+    def ValidateDataResourceConfig(self, _request: object, _context: object) -> object:
+        return self.messages.ValidateDataResourceConfig.Response()
+
+    def GetResourceIdentitySchemas(self, _request: object, _context: object) -> object:
+        return self.messages.GetResourceIdentitySchemas.Response()
+
+    def GetFunctions(self, _request: object, _context: object) -> object:
+        return self.messages.GetFunctions.Response()
+
+    def ConfigureProvider(self, request: object, context: object) -> object:
+        config = values.decode(request.config) or {}
+        default_tags = [block["tags"] for block in config.get("default_tags") or () if block.get("tags")]
+        region = config.get("region")
+        self.settings[context.peer()] = {
+            "region": region if isinstance(region, str) else DEFAULT_REGION,
+            "default_tags": default_tags[0] if default_tags and not values.is_unknown(default_tags[0]) else {},
+        }
+        return self.messages.ConfigureProvider.Response()
+
+    def StopProvider(self, _request: object, _context: object) -> object:
+        return self.messages.StopProvider.Response()
+
+    def UpgradeResourceState(self, request: object, _context: object) -> object:
+        state = self.messages.DynamicValue(json=request.raw_state.json)
+        return self.messages.UpgradeResourceState.Response(upgraded_state=state)
+
+    @answering_failures
+    def PlanResourceChange(self, request: object, context: object) -> object:
+        response = self.messages.PlanResourceChange.Response()
+        prior, proposed = values.decode(request.prior_state), values.decode(request.proposed_new_state)
+        if proposed is None:
+            response.planned_state.CopyFrom(request.proposed_new_state)
+            return response
+        block, config = self.schema["resources"][request.type_name], values.decode(request.config)
+        settings = self._settings(context)
+        if prior is None:
+            planned = plan.plan_creation(block, config, proposed, settings)
+        else:
+            kind = self.emulator.kind(request.type_name) if self.emulator else None
+            volatile = kind.volatile if kind else frozenset()
+            planned = plan.plan_update(block, config, prior, proposed, settings, volatile)
+            for name in plan.replacements(prior, planned, kind.forcing if kind else frozenset()):
+                response.requires_replace.add().steps.add(attribute_name=name)
+        response.planned_state.msgpack = values.encode(planned)
+        return response
+
+    @answering_failures
+    def ApplyResourceChange(self, request: object, _context: object) -> object:
+        if self.emulator is None:
+            raise Failure(NO_EMULATOR)
+        response = self.messages.ApplyResourceChange.Response()
+        prior, planned = values.decode(request.prior_state), values.decode(request.planned_state)
+        kind = self.emulator.kind(request.type_name)
+        block = self.schema["resources"][request.type_name]
+        if planned is None:
+            kind.delete(prior)
+        elif prior is None:
+            planned = _settled(block, planned, kind.create(planned))
+        else:
+            planned = _settled(block, planned, kind.update(prior, planned))
+        if kind.warning and planned is not None:
+            summary = f"{request.type_name} is not made: {kind.warning}"
+            response.diagnostics.add(severity=self.messages.Diagnostic.WARNING, summary=summary)
+        response.new_state.msgpack = values.encode(planned)
+        return response
+
+    @answering_failures
+    def ReadResource(self, request: object, _context: object) -> object:
+        state = values.decode(request.current_state)
+        if self.emulator is not None and state is not None:
+            state = self.emulator.kind(request.type_name).read(copy.deepcopy(state))
+        return self.messages.ReadResource.Response(new_state={"msgpack": values.encode(state)})
+
+    @answering_failures
+    def ReadDataSource(self, request: object, context: object) -> object:
+        config = values.decode(request.config)
+        found = data_sources.read(request.type_name, config, self._settings(context), self.emulator)
+        attributes = self.schema["data_sources"][request.type_name]["attributes"]
+        # What an older or newer schema does not have is left out.
+        state = {**config, **{name: value for name, value in found.items() if name in attributes}}
+        return self.messages.ReadDataSource.Response(state={"msgpack": values.encode(state)})
+
+    def _settings(self, context: object) -> dict:
+        return self.settings.get(context.peer(), self.empty_settings)
+
+
+def _settled(block: dict, planned: dict, found: dict) -> dict:
+    """The state after apply: as planned, with what was found for what was unknown. What is still unknown then is null,
+    or empty: the emulator says nothing of it."""
+    state = {name: found.get(name, value) if values.has_unknown(value) else value for name, value in planned.items()}
+    values.fill(block, state, lambda _name, attribute, value: _nothing(attribute["type"]) if values.is_unknown(value) else value)
+    return state
+
+
+def _nothing(type_: object) -> object:
+    return None if isinstance(type_, str) or type_[0] == "object" else {} if type_[0] == "map" else []
