@@ -9,10 +9,13 @@ use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
 use super::deployed::deployment::Deployment;
+use super::deployed::remains;
 use crate::support::server::SECRET;
 use crate::support::wait_until;
 use crate::support::webhook::{now, sign};
 
+/// What all names begin with.
+const NAME: &str = "cloakroom";
 const KEYS: [&str; 3] = ["O-1", "O-2", "O-3"];
 const PER_KEY: u64 = 6;
 const QUEUE: &str = "cloakroom-billing.fifo";
@@ -99,7 +102,10 @@ fn the_minimal_example_is_applied_orders_webhooks_and_is_destroyed() {
     assert!(deployment.drain(QUEUE).is_empty());
     deployment.gates.assert_nothing_was_denied();
 
+    let lists = remains::count(&deployment.ministack, NAME);
+    assert!(lists > 10, "only {lists} lists name what was applied");
     let left = deployment.example.destroy();
     assert!(left.resources.is_empty(), "{:?}", left.resources);
-    assert_eq!(deployment.remains(), Vec::<String>::new());
+    let remains = remains::of(&deployment.ministack, NAME);
+    assert!(remains.is_empty(), "{remains:#?}");
 }

@@ -12,11 +12,14 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::gates::{Gates, PIPES, pipe_of};
+use super::gates::{Gates, HANDLERS, PIPES, pipe_of};
 use super::pipes;
 use super::terraform::{Example, Rendered};
-use crate::support::http::{Answer, Request};
+use crate::support::http::Request;
 use crate::support::server::built;
+
+/// How many of the last lines of each function are told when a test has failed.
+const LINES_TOLD: usize = 15;
 
 /// What runs. It ends when it is dropped.
 pub(crate) struct Deployment {
@@ -95,11 +98,6 @@ impl Deployment {
             let stop = self.stop.clone();
             self.runtime.spawn(async move { runner.run(stop).await });
         }
-    }
-
-    /// Sends a request to the deployed API.
-    pub(crate) fn call(&self, request: impl FnOnce(&str) -> Request<'_>) -> Answer {
-        request(&self.api()).send(&self.address()).unwrap()
     }
 
     /// Where the emulator listens.
@@ -190,6 +188,48 @@ impl Deployment {
 impl Drop for Deployment {
     fn drop(&mut self) {
         self.stop.cancel();
+        if std::thread::panicking() {
+            self.tell();
+        }
+    }
+}
+
+impl Deployment {
+    /// What may explain a failure: what was refused, and what the functions said last.
+    fn tell(&self) {
+        for (name, gate) in self.gates.all() {
+            for denied in gate.denied() {
+                eprintln!("{name}: refused {denied}");
+            }
+        }
+        for handler in HANDLERS {
+            let group = format!(
+                "/aws/lambda/{}",
+                self.rendered.function(handler).text("function_name")
+            );
+            let body = serde_json::json!({"logGroupName": group}).to_string();
+            let scope = "AWS4-HMAC-SHA256 Credential=test/20000101/us-east-1/logs/aws4_request, SignedHeaders=host";
+            let request = Request::post("/")
+                .header("authorization", scope)
+                .header("content-type", "application/x-amz-json-1.1")
+                .header("x-amz-target", "Logs_20140328.FilterLogEvents")
+                .body(body.as_bytes());
+            match request.send(&self.address()) {
+                Ok(answer) if answer.status == 200 => {
+                    let events = answer.json()["events"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default();
+                    let first = events.len().saturating_sub(LINES_TOLD);
+                    for event in &events[first..] {
+                        let line = event["message"].as_str().unwrap_or_default();
+                        eprintln!("{handler}: {}", line.trim_end());
+                    }
+                }
+                Ok(answer) => eprintln!("{handler}: no log: {}", answer.text()),
+                Err(error) => eprintln!("{handler}: no log: {error}"),
+            }
+        }
     }
 }
 
@@ -203,7 +243,10 @@ pub(crate) struct Before<'a> {
 pub(crate) fn zip(folder: &Path) -> PathBuf {
     let bootstrap = folder.join("bootstrap");
     let mut strip = Command::new("strip");
-    run(strip.arg("-o").arg(&bootstrap).arg(built("cloakroom-lambda")));
+    run(strip
+        .arg("-o")
+        .arg(&bootstrap)
+        .arg(built("cloakroom-lambda")));
     let mut pack = Command::new("python3");
     let arguments = ["-m", "zipfile", "-c", "function.zip", "bootstrap"];
     run(pack.current_dir(folder).args(arguments));

@@ -9,40 +9,36 @@ use cloakroom_pipes::aws::{FunctionTarget, QueueDeadLetters, StreamSource};
 use cloakroom_pipes::definition::Definition;
 use cloakroom_pipes::memory::MemoryCheckpoints;
 use cloakroom_pipes::{Parts, Runner};
-use serde_json::{Map, Value};
 
 use super::terraform::Resource;
 use crate::support::http::Request;
 
-/// What `DescribePipe` tells besides the definition.
-const NOT_THE_DEFINITION: [&str; 6] = [
-    "Arn",
-    "CreationTime",
-    "CurrentState",
-    "LastModifiedTime",
-    "StateReason",
-    "Tags",
-];
+/// The emulator forgets the parameters of a pipe, but not its tags: whoever applies to it writes them there.
+const DEFINITION: &str = "cloakroom:definition";
 
 /// A pipe as `DescribePipe` shows it.
 pub(crate) fn described(ministack: &MiniStack, pipe: &Resource) -> Definition {
     let scope = "AWS4-HMAC-SHA256 Credential=test/20000101/us-east-1/pipes/aws4_request, SignedHeaders=host, Signature=0";
     let name = pipe.text("name");
     let request = Request::get(&format!("/v1/pipes/{name}")).header("authorization", scope);
-    let answer = request.send(&format!("127.0.0.1:{}", ministack.port())).unwrap();
+    let answer = request
+        .send(&format!("127.0.0.1:{}", ministack.port()))
+        .unwrap();
     assert_eq!(answer.status, 200, "{name}: {}", answer.text());
-    let Value::Object(told) = answer.json() else {
-        panic!("{name}: {}", answer.text());
-    };
-    let known: Map<String, Value> = told
-        .into_iter()
-        .filter(|(key, value)| {
-            let is_empty = value.is_null() || value == "" || *value == Value::Object(Map::new());
-            !NOT_THE_DEFINITION.contains(&key.as_str()) && !is_empty
-        })
-        .collect();
-    let text = Value::Object(known).to_string();
-    Definition::parse(name, &text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
+    let told = answer.json();
+    let text = told["Tags"][DEFINITION].as_str();
+    let text = text.unwrap_or_else(|| panic!("{name} has no definition: {told}"));
+    let definition = Definition::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
+    for (field, value) in [
+        ("Name", &definition.name),
+        ("RoleArn", &definition.role_arn),
+        ("Source", &definition.source),
+        ("Target", &definition.target),
+    ] {
+        assert_eq!(told[field], **value, "{name}: {field}");
+    }
+    assert_eq!(told["CurrentState"], "RUNNING", "{name}");
+    definition
 }
 
 /// A runner of this pipe, which does everything in the name of the pipe's role.

@@ -57,13 +57,21 @@ impl Example {
 
     /// `terraform apply`, and what is there then.
     pub(crate) fn apply(&self) -> Rendered {
-        self.run("apply", &["-auto-approve", "-input=false", "-no-color"], true);
+        self.run(
+            "apply",
+            &["-auto-approve", "-input=false", "-no-color"],
+            true,
+        );
         self.show()
     }
 
     /// `terraform destroy`, and what its state still has.
     pub(crate) fn destroy(&self) -> Rendered {
-        self.run("destroy", &["-auto-approve", "-input=false", "-no-color"], true);
+        self.run(
+            "destroy",
+            &["-auto-approve", "-input=false", "-no-color"],
+            true,
+        );
         self.show()
     }
 
@@ -198,7 +206,8 @@ impl Rendered {
 
     /// The only resource of a type.
     pub(crate) fn only(&self, kind: &str) -> &Resource {
-        let found: Vec<&Resource> = self.all(kind).collect();
+        let resources = self.resources.iter();
+        let found: Vec<&Resource> = resources.filter(|one| one.kind == kind).collect();
         assert_eq!(found.len(), 1, "{kind}: {found:?}");
         found[0]
     }
