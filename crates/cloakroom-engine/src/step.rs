@@ -11,8 +11,8 @@ use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 
-use crate::bell::{Bell, Due, Rings};
-use crate::catalog::{Route, STATE_SOURCE};
+use crate::bell::{Bell, Rings};
+use crate::catalog::STATE_SOURCE;
 use crate::engine::{Engine, Parts, StartError};
 use crate::ports::{LedgerError, Reclaimed, TransactError, Write};
 use crate::record::{Key, Record, SourceRecord};
@@ -75,19 +75,6 @@ impl Stepper {
         let step = self.step(None);
         step.resequence(stream).await?;
         Ok(step.rings.take())
-    }
-
-    /// Whom a head of `stream` at `released_up_to` concerns. Reads nothing.
-    pub fn dispatch(&self, stream: &StreamId, released_up_to: &Position) -> Vec<Bell> {
-        let subscribers = self.engine.catalog().subscribers(stream);
-        subscribers
-            .filter(|subscription| matches!(subscription.route, Route::Push(_)))
-            .map(|subscription| Bell {
-                due: Due::Deliver(subscription.name.clone(), stream.clone()),
-                at: None,
-                released_up_to: Some(released_up_to.clone()),
-            })
-            .collect()
     }
 
     /// Sends what `subscription` has not settled of `stream`, up to a position that is known to be released, or up to the

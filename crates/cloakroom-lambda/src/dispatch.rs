@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloakroom_core::id::StreamId;
 use cloakroom_core::position::Position;
+use cloakroom_engine::catalog::Catalog;
 use serde_json::Value;
 
 use crate::answer::{BatchAnswer, HandlerError};
 use crate::changes::{self, Told};
-use crate::host::Host;
+use crate::rings::Rings;
 
 /// Rings every subscription of every stream in a batch once, with the highest position seen. Reads nothing.
 ///
@@ -16,7 +17,11 @@ use crate::host::Host;
 ///
 /// # Errors
 /// When the event is no batch of records.
-pub async fn dispatch(host: &Host, batch: Value) -> Result<BatchAnswer, HandlerError> {
+pub async fn dispatch(
+    catalog: &Catalog,
+    rings: &Rings,
+    batch: Value,
+) -> Result<BatchAnswer, HandlerError> {
     let changes = changes::read(batch)?;
     let mut streams = BTreeMap::<StreamId, (Position, Vec<usize>)>::new();
     let mut failed = BTreeSet::new();
@@ -44,12 +49,12 @@ pub async fn dispatch(host: &Host, batch: Value) -> Result<BatchAnswer, HandlerE
     }
     let (mut bells, mut of) = (Vec::new(), Vec::new());
     for (stream, (position, records)) in &streams {
-        for bell in host.stepper.dispatch(stream, position) {
+        for bell in catalog.dispatch(stream, position) {
             bells.push(bell);
             of.push((stream, records));
         }
     }
-    for ((stream, records), outcome) in of.into_iter().zip(host.rings.pass_on(bells).await) {
+    for ((stream, records), outcome) in of.into_iter().zip(rings.pass_on(bells).await) {
         if let Err(error) = outcome {
             tracing::error!(%stream, %error, "a doorbell was not rung");
             failed.extend(records);

@@ -11,9 +11,10 @@
 //! | [`deliver()`] | the doorbell queue: one delivery at a time for each subscription and stream |
 //! | [`sweep`] | schedules and the timers queue: what is due, and what nobody rang for |
 //! | [`upload`] | notifications of S3: what providers put into the bucket becomes events |
-//! | [`Rings`], [`Queue`], [`Doorbell`] | bells as messages |
+//! | [`Rings`], [`Queues`], [`Queue`], [`Doorbell`] | bells as messages |
 //! | [`Vault`] | secrets, read again while the host runs |
-//! | [`Role`], [`Environment`], [`start`] | what a function is, what it is told, and putting it together |
+//! | [`Role`], [`Variable`] | what a function is, and everything that it needs |
+//! | [`Environment`], [`start`] | what a function is told, and putting it together |
 
 mod answer;
 mod changes;
@@ -26,6 +27,7 @@ mod message;
 mod queue;
 mod resequence;
 mod rings;
+mod role;
 pub mod start;
 pub mod sweep;
 #[cfg(test)]
@@ -36,10 +38,11 @@ mod vault;
 pub use answer::{BatchAnswer, HandlerError};
 pub use deliver::deliver;
 pub use dispatch::dispatch;
-pub use environment::{Environment, EnvironmentError, Role};
+pub use environment::{Environment, EnvironmentError};
 pub use host::Host;
 pub use message::Doorbell;
 pub use queue::{Message, Queue, SendError, SqsQueue};
 pub use resequence::resequence;
-pub use rings::Rings;
+pub use rings::{Queues, Rings};
+pub use role::{Need, Role, Variable};
 pub use vault::Vault;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloakroom_core::time::Timestamp;
 use cloakroom_lambda::start::Function;
-use cloakroom_lambda::{Environment, HandlerError, Role};
+use cloakroom_lambda::{Environment, HandlerError, Role, Variable};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
@@ -26,7 +26,7 @@ async fn serve() -> Result<(), lambda_runtime::Error> {
     let environment = Environment::read(|name| std::env::var(name).ok())?;
     let function = Function::start(&environment).await?;
     let role: Role = environment.role;
-    tracing::info!(%role, table = environment.table, "started");
+    tracing::info!(%role, table = environment.get(Variable::Table), "started");
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let ends = Timestamp::default().after(Duration::from_millis(event.context.deadline));
         function
@@ -54,7 +54,7 @@ fn failed(error: &HandlerError) -> Diagnostic {
 /// One JSON object a line on standard output, where Lambda picks it up.
 fn log() {
     let filter =
-        EnvFilter::try_from_env("CLOAKROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env(Variable::Log.name()).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

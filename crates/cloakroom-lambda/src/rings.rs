@@ -10,15 +10,45 @@ use cloakroom_engine::{Bell, Due};
 
 use crate::message::Doorbell;
 use crate::queue::{Message, Queue, SendError};
+use crate::role::Variable;
 
 /// The longest time a queue hides a message.
 const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// The queues that bells go to; a host has those that it rings.
+#[derive(Clone, Default)]
+pub struct Queues {
+    /// For deliveries that are due: a FIFO queue.
+    pub doorbells: Option<Arc<dyn Queue>>,
+    /// For everything else: a standard queue.
+    pub timers: Option<Arc<dyn Queue>>,
+}
+
+impl Queues {
+    /// Both.
+    pub fn new(doorbells: Arc<dyn Queue>, timers: Arc<dyn Queue>) -> Self {
+        Self {
+            doorbells: Some(doorbells),
+            timers: Some(timers),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.doorbells.is_none() && self.timers.is_none()
+    }
+}
+
+impl fmt::Debug for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queues").finish_non_exhaustive()
+    }
+}
+
 /// Passes bells on.
 #[derive(Clone)]
 pub struct Rings {
-    doorbells: Arc<dyn Queue>,
-    timers: Arc<dyn Queue>,
+    queues: Queues,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -32,16 +62,10 @@ enum To {
 }
 
 impl Rings {
-    /// Deliveries that are due go to `doorbells`, a FIFO queue; everything else to `timers`, a standard queue.
-    pub fn new(
-        doorbells: Arc<dyn Queue>,
-        timers: Arc<dyn Queue>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    /// Passes them on to these.
+    pub fn new(queues: Queues, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
-            doorbells,
-            timers,
+            queues,
             clock,
             entropy,
         }
@@ -60,12 +84,23 @@ impl Rings {
                 To::Nowhere => {}
             }
         }
-        for (queue, messages) in [(&self.doorbells, doorbells), (&self.timers, timers)] {
+        let Queues {
+            doorbells: now,
+            timers: later,
+        } = &self.queues;
+        for (queue, variable, messages) in [
+            (now, Variable::Doorbells, doorbells),
+            (later, Variable::Timers, timers),
+        ] {
             if messages.is_empty() {
                 continue;
             }
             let (places, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-            for (place, outcome) in places.into_iter().zip(queue.send(messages).await) {
+            let sent = match queue {
+                Some(queue) => queue.send(messages).await,
+                None => vec![Err(missing(variable)); messages.len()],
+            };
+            for (place, outcome) in places.into_iter().zip(sent) {
                 outcomes[place] = outcome;
             }
         }
@@ -93,6 +128,12 @@ impl Rings {
             To::Timers(doorbell.delayed(delay))
         }
     }
+}
+
+/// A host rings a queue that it was not given.
+fn missing(variable: Variable) -> SendError {
+    let (name, what) = (variable.name(), variable.what());
+    SendError(format!("this host has none; set {name} to {what}"))
 }
 
 impl fmt::Debug for Rings {

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use cloakroom_aws::{ClientError, ClientOptions, ConfigObject, DynamoLedger, S3Claims, S3Options};
-use cloakroom_core::config::{self, Config, Diagnostics, Store};
+use cloakroom_core::config::{self, Config, Diagnostics};
 use cloakroom_core::id::SubscriptionName;
 use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_core::text::Mistake;
 use cloakroom_core::time::Timestamp;
 use cloakroom_engine::catalog::{BuildError, Catalog, Resolve};
-use cloakroom_engine::intake::Budget;
-use cloakroom_engine::ports::{ClaimStore, Clock, Entropy, Ledger, Sink, Uploads};
+use cloakroom_engine::ports::{ClaimStore, Clock, Elsewhere, Entropy, Ledger, Sink, Uploads};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
-use cloakroom_engine::{ClaimLinks, Parts, Settings, Stepper};
+use cloakroom_engine::{ClaimLinks, Parts, Stepper};
 use cloakroom_http::{App, ClaimUrls, configured};
 use serde_json::Value;
 
 use crate::answer::HandlerError;
-use crate::environment::{Environment, Role};
+use crate::environment::Environment;
 use crate::host::Host;
 use crate::ingest::Ingest;
 use crate::queue::{Queue, SqsQueue};
-use crate::rings::Rings;
+use crate::rings::{Queues, Rings};
+use crate::role::{Role, Variable};
 use crate::upload::Upload;
 use crate::vault::Vault;
 
@@ -93,6 +93,33 @@ pub struct Stores {
     pub entropy: Arc<dyn Entropy>,
 }
 
+impl Stores {
+    /// A table, and a bucket.
+    fn on_aws(
+        sdk: &SdkConfig,
+        table: &str,
+        bucket: &str,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let claims = S3Claims::new(
+            aws_sdk_s3::Client::new(sdk),
+            S3Options::new(bucket),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        );
+        Self {
+            ledger: Arc::new(DynamoLedger::new(sdk, table)),
+            links: Arc::new(claims.links(config.claims.url_ttl.get(), None)),
+            uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
+            claims: Arc::new(claims),
+            clock,
+            entropy,
+        }
+    }
+}
+
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stores").finish_non_exhaustive()
@@ -109,6 +136,8 @@ pub enum Function {
     Ingest(Ingest),
     /// [`Role::Upload`].
     Upload(Upload),
+    /// [`Role::Dispatch`].
+    Dispatch(Arc<Catalog>, Rings),
     /// Every other role.
     Step(Role, Host),
 }
@@ -119,35 +148,34 @@ impl Function {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(environment: &Environment) -> Result<Running, StartError> {
-        let sdk = ClientOptions::default().load().await?;
-        let config = load(&environment.config, &sdk).await?;
+        let (role, sdk) = (environment.role, ClientOptions::default().load().await?);
+        let config = load(environment.config(), &sdk).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let claims = S3Claims::new(
-            aws_sdk_s3::Client::new(&sdk),
-            S3Options::new(&environment.bucket),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        );
-        let stores = Stores {
-            ledger: Arc::new(DynamoLedger::new(&sdk, &environment.table)),
-            links: Arc::new(claims.links(config.claims.url_ttl.get(), None)),
-            uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
-            claims: Arc::new(claims),
-            clock,
-            entropy,
-        };
-        let queue = |url: &String| -> Arc<dyn Queue> {
+        let queue = |variable| -> Option<Arc<dyn Queue>> {
+            let url = environment.get(variable)?;
             let client = aws_sdk_sqs::Client::new(&sdk);
-            Arc::new(SqsQueue::new(client, url))
+            Some(Arc::new(SqsQueue::new(client, url)))
         };
-        let queues = environment.queues.as_ref();
-        let queues = queues.map(|(doorbells, timers)| (queue(doorbells), queue(timers)));
-        let vault = Vault::open(&sdk, &config, Arc::clone(&stores.clock)).await;
-        let resolve = |reference: &SecretRef| vault.resolve(reference);
-        let sinks = |sink: &_| cloakroom_aws::sinks::sink(&sdk, sink);
-        let function =
-            Self::assemble(environment.role, &config, stores, queues, &resolve, &sinks).await?;
+        let queues = Queues {
+            doorbells: queue(Variable::Doorbells),
+            timers: queue(Variable::Timers),
+        };
+        let vault = Vault::open(&sdk, &config, role.secrets(&config), Arc::clone(&clock)).await;
+        let stores = environment.get(Variable::Table);
+        let stores = stores.zip(environment.get(Variable::Bucket));
+        let function = match stores {
+            None => {
+                let rings = Rings::new(queues, clock, entropy);
+                Self::dispatching(&config, rings)?
+            }
+            Some((table, bucket)) => {
+                let stores = Stores::on_aws(&sdk, table, bucket, &config, clock, entropy);
+                let resolve = |reference: &SecretRef| vault.resolve(reference);
+                let sinks = |sink: &_| cloakroom_aws::sinks::sink(&sdk, sink);
+                Self::assemble(role, &config, stores, queues, &resolve, &sinks).await?
+            }
+        };
         let running = Running { function, vault };
         if let Some(catalog) = running.function.verifying() {
             running.vault.rotate(catalog);
@@ -155,7 +183,7 @@ impl Function {
         Ok(running)
     }
 
-    /// A function over any stores and queues. A role that rings needs queues.
+    /// A function over any stores and queues.
     ///
     /// # Errors
     /// When the configuration cannot be put to work, or the ledger fails.
@@ -163,16 +191,20 @@ impl Function {
         role: Role,
         config: &Config,
         stores: Stores,
-        queues: Option<(Arc<dyn Queue>, Arc<dyn Queue>)>,
+        queues: Queues,
         resolve: &Resolve<'_>,
         sinks: &AwsSinks<'_>,
     ) -> Result<Self, StartError> {
         let (clock, entropy) = (Arc::clone(&stores.clock), Arc::clone(&stores.entropy));
+        let rings = (!queues.is_empty())
+            .then(|| Rings::new(queues, Arc::clone(&clock), Arc::clone(&entropy)));
+        if role == Role::Dispatch {
+            let rings = rings.expect("a role that rings has its queues");
+            return Self::dispatching(config, rings);
+        }
         let uploads = Arc::clone(&stores.uploads);
-        let stepper = open(config, stores, resolve, sinks).await?;
-        let rings = queues.map(|(doorbells, timers)| {
-            Rings::new(doorbells, timers, Arc::clone(&clock), Arc::clone(&entropy))
-        });
+        let catalog = catalog(role, config, resolve, sinks, &clock)?;
+        let stepper = open(config, catalog, stores).await?;
         if role == Role::Ingest {
             let app = |app: App| app.with_uploads(uploads);
             return ingest(config, stepper, rings, resolve, entropy.as_ref(), app)
@@ -181,13 +213,21 @@ impl Function {
         if role == Role::Upload {
             return Ok(Self::Upload(Upload::new(stepper, uploads)));
         }
-        let rings = rings.expect("every role that rings has its queues");
         let host = Host {
             stepper,
-            rings,
+            rings: rings.expect("a role that rings has its queues"),
             clock,
         };
         Ok(Self::Step(role, host))
+    }
+
+    /// A function that dispatches: the configuration tells everything.
+    fn dispatching(config: &Config, rings: Rings) -> Result<Self, StartError> {
+        let sinks = |_: &SubscriptionName, subscription: &config::Subscription| {
+            Ok(elsewhere(&subscription.sink))
+        };
+        let catalog = Catalog::build(config, None, sinks).map_err(StartError::Build)?;
+        Ok(Self::Dispatch(Arc::new(catalog), rings))
     }
 
     /// The catalog whose sources verify webhooks; `None` for a role that sees none.
@@ -195,7 +235,7 @@ impl Function {
         match self {
             Self::Ingest(ingest) => Some(ingest.catalog()),
             Self::Upload(upload) => Some(upload.catalog()),
-            Self::Step(..) => None,
+            Self::Dispatch(..) | Self::Step(..) => None,
         }
     }
 
@@ -211,12 +251,10 @@ impl Function {
         let batch = match self {
             Self::Ingest(ingest) => return ingest.answer(event).await,
             Self::Upload(upload) => return upload.answer(event).await,
+            Self::Dispatch(catalog, rings) => crate::dispatch(catalog, rings, event).await?,
             Self::Step(Role::Sweep, host) => return crate::sweep::sweep(host, event, ends).await,
-            Self::Step(Role::Dispatch, host) => crate::dispatch(host, event).await?,
             Self::Step(Role::Deliver, host) => crate::deliver(host, event, ends).await?,
-            Self::Step(Role::Resequence | Role::Ingest | Role::Upload, host) => {
-                crate::resequence(host, event, ends).await?
-            }
+            Self::Step(_, host) => crate::resequence(host, event, ends).await?,
         };
         Ok(serde_json::to_value(batch).expect("an answer is plain data"))
     }
@@ -267,18 +305,9 @@ pub async fn load(place: &str, sdk: &SdkConfig) -> Result<Config, StartError> {
 }
 
 /// Opens the engine of a function.
-async fn open(
-    config: &Config,
-    stores: Stores,
-    resolve: &Resolve<'_>,
-    sinks: &AwsSinks<'_>,
-) -> Result<Stepper, StartError> {
-    let ledger_only_max = match config.claims.store() {
-        Store::Always => 0,
-        Store::Above(bytes) => bytes,
-    };
-    let inline_max = config.claims.inline_max.get();
-    if ledger_only_max > inline_max {
+async fn open(config: &Config, catalog: Catalog, stores: Stores) -> Result<Stepper, StartError> {
+    let settings = configured::settings(config);
+    if settings.ledger_only_max > settings.inline_max {
         return Err(StartError::Unfit {
             path: "claims.store",
             mistake: Mistake::new(
@@ -287,18 +316,10 @@ async fn open(
             ),
         });
     }
-    let in_flight = config.server.max_in_flight;
     let parts = Parts {
-        catalog: catalog(config, resolve, sinks, &stores.clock)?,
-        settings: Settings {
-            inline_max,
-            ledger_only_max,
-            retention: config.claims.retention.get(),
-        },
-        budget: Budget::new(
-            usize::try_from(in_flight.requests).unwrap_or(usize::MAX),
-            in_flight.bytes.get(),
-        ),
+        catalog,
+        settings,
+        budget: configured::budget(config),
         ledger: stores.ledger,
         claims: stores.claims,
         clock: stores.clock,
@@ -308,13 +329,18 @@ async fn open(
     Ok(Stepper::open(parts, LEASE_OWNER, LEASE).await?)
 }
 
+/// What the role needs of the configuration: nobody else's secrets are read, nobody else's sinks made.
 fn catalog(
+    role: Role,
     config: &Config,
     resolve: &Resolve<'_>,
     sinks: &AwsSinks<'_>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Catalog, StartError> {
     let make = |name: &SubscriptionName, subscription: &config::Subscription| {
+        if !role.delivers() {
+            return Ok(elsewhere(&subscription.sink));
+        }
         let path = format!("subscriptions.{name}.sink");
         if let config::Sink::Http(http) = &subscription.sink {
             let path = format!("{path}.http");
@@ -330,7 +356,13 @@ fn catalog(
             wrong(Mistake::new(text, "use `http`, or a sink of AWS"))
         })
     };
-    Catalog::build(config, resolve, make).map_err(StartError::Build)
+    let verify = role.verifies().then_some(resolve);
+    Catalog::build(config, verify, make).map_err(StartError::Build)
+}
+
+/// Stands in for a sink that other functions send to.
+pub fn elsewhere(sink: &config::Sink) -> Arc<dyn Sink> {
+    Arc::new(Elsewhere { kind: sink.name() })
 }
 
 fn ingest(

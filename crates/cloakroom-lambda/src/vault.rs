@@ -14,13 +14,14 @@ use cloakroom_engine::catalog::Catalog;
 use cloakroom_engine::ports::Clock;
 use cloakroom_http::configured;
 
-/// What the references of a configuration lead to: environment, files and Secrets Manager. Cheap to clone.
+/// What references of a configuration lead to: environment, files and Secrets Manager. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault(Arc<Inner>);
 
 struct Inner {
     secrets: Secrets,
     config: Config,
+    wanted: Vec<SecretRef>,
     clock: Arc<dyn Clock>,
     read: Mutex<Read>,
 }
@@ -33,11 +34,17 @@ struct Read {
 }
 
 impl Vault {
-    /// Reads every secret that `config` refers to. What cannot be read is told when it is asked for.
-    pub async fn open(sdk: &SdkConfig, config: &Config, clock: Arc<dyn Clock>) -> Self {
+    /// Reads these of the secrets that `config` refers to, and no others. What cannot be read is told when it is asked for.
+    pub async fn open(
+        sdk: &SdkConfig,
+        config: &Config,
+        wanted: Vec<SecretRef>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let vault = Self(Arc::new(Inner {
             secrets: Secrets::new(sdk, Arc::clone(&clock)),
             config: config.clone(),
+            wanted,
             clock,
             read: Mutex::default(),
         }));
@@ -88,7 +95,7 @@ impl Vault {
     }
 
     async fn read(&self) {
-        let failed = self.0.secrets.load(self.0.config.secrets()).await;
+        let failed = self.0.secrets.load(&self.0.wanted).await;
         let again_at = self.0.clock.now().after(TTL);
         *self.0.read.lock().unwrap_or_else(PoisonError::into_inner) = Read { failed, again_at };
     }

@@ -14,6 +14,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom_aws::ClientOptions;
 use cloakroom_emulators::MiniStack;
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
+use cloakroom_lambda::{Role, Variable};
 use cloakroom_pipes::aws::{FunctionTarget, QueueDeadLetters, StreamSource};
 use cloakroom_pipes::definition::Definition;
 use cloakroom_pipes::memory::MemoryCheckpoints;
@@ -301,24 +302,29 @@ async fn make_functions(
     zip: &[u8],
 ) {
     let client = aws_sdk_lambda::Client::new(sdk);
-    let environment = Environment::builder()
-        .variables("CLOAKROOM_TABLE", TABLE)
-        .variables("CLOAKROOM_BUCKET", BUCKET)
-        .variables("CLOAKROOM_CONFIG", format!("s3://{BUCKET}/{CONFIG}"))
-        .variables("CLOAKROOM_DOORBELLS", &queues["doorbells.fifo"])
-        .variables("CLOAKROOM_TIMERS", &queues["timers"])
-        .variables("AWS_ENDPOINT_URL", endpoint)
-        .build();
-    for role in ["ingest", "resequence", "dispatch", "deliver", "sweep"] {
+    for role in Role::ALL {
+        // Exactly what the role says that it reads.
+        let mut environment = Environment::builder().variables("AWS_ENDPOINT_URL", endpoint);
+        for (variable, _) in role.variables() {
+            let value = match variable {
+                Variable::Config => &format!("s3://{BUCKET}/{CONFIG}"),
+                Variable::Log => "info",
+                Variable::Table => TABLE,
+                Variable::Bucket => BUCKET,
+                Variable::Doorbells => &queues["doorbells.fifo"],
+                Variable::Timers => &queues["timers"],
+            };
+            environment = environment.variables(variable.name(), value);
+        }
         client
             .create_function()
-            .function_name(role)
-            .handler(role)
+            .function_name(role.name())
+            .handler(role.name())
             .runtime(FunctionRuntime::Providedal2023)
             .role("arn:aws:iam::000000000000:role/cloakroom")
             .code(FunctionCode::builder().zip_file(Blob::new(zip)).build())
             .timeout(FUNCTION_TIMEOUT)
-            .environment(environment.clone())
+            .environment(environment.build())
             .send()
             .await
             .unwrap();

@@ -34,8 +34,9 @@ async fn it_comes_as_it_was_put_there_or_is_told_why_not() {
     assert_eq!(foreign, Err(ConfigObjectError::NotText));
 
     let missing = object(&bucket, "none.yaml").fetch(&sdk).await.unwrap_err();
-    let expected =
-        format!("the bucket `{bucket}` has no object `none.yaml`; put it there, or name another one");
+    let expected = format!(
+        "the bucket `{bucket}` has no object `none.yaml`; put it there, or name another one"
+    );
     assert_eq!(missing.to_string(), expected);
     let nowhere = object("no-such-bucket", "x").fetch(&sdk).await;
     let expected = ConfigObjectError::NoBucket("no-such-bucket".to_owned());
@@ -52,7 +53,10 @@ async fn what_s3_refuses_is_told_with_the_remedy() {
     );
     let down = (500, "", "<Error><Code>InternalError</Code></Error>");
     for (answer, told) in [
-        (denied, "not allowed to call s3:GetObject on `arn:aws:s3:::bucket/key`"),
+        (
+            denied,
+            "not allowed to call s3:GetObject on `arn:aws:s3:::bucket/key`",
+        ),
         (moved, "is in the Region eu-west-1"),
         (down, "S3 cannot be asked: InternalError"),
     ] {

@@ -48,7 +48,7 @@ fn secret() -> Secret {
 /// The engine over the bucket's claims.
 async fn stepper(bucket: &Bucket, ledger: &Arc<MemoryLedger>) -> Stepper {
     let config = Config::parse(CONFIG).unwrap();
-    let catalog = Catalog::build(&config, &|_| Ok(secret()), |_, _| {
+    let catalog = Catalog::build(&config, Some(&|_| Ok(secret())), |_, _| {
         panic!("there are no subscriptions")
     });
     let parts = Parts {

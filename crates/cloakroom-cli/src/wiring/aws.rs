@@ -14,12 +14,15 @@ use cloakroom_aws::ledger::OpenError;
 use cloakroom_aws::{ClientError, ClientOptions, ConfigObject, DynamoLedger, S3Claims, S3Options};
 use cloakroom_core::config::Config;
 use cloakroom_core::secret::{Secret, SecretRef};
+use cloakroom_engine::catalog::Catalog;
 use cloakroom_engine::ports::{Clock, Entropy, Uploads};
 use cloakroom_engine::system::SystemEntropy;
 use cloakroom_engine::{Bell, Due, Engine, Parts, Stepper};
 use cloakroom_http::configured;
-use cloakroom_lambda::start::{LEASE, LEASE_OWNER, UPLOAD_TTL};
-use cloakroom_lambda::{Doorbell, Host, Message, Queue, Rings, SendError, SqsQueue, Vault};
+use cloakroom_lambda::start::{LEASE, LEASE_OWNER, UPLOAD_TTL, elsewhere};
+use cloakroom_lambda::{
+    Doorbell, Host, Message, Queue, Queues, Rings, Role, SendError, SqsQueue, Vault,
+};
 use cloakroom_pipes::aws::StreamSource;
 use cloakroom_pipes::definition::Definition;
 use cloakroom_pipes::file::FileCheckpoints;
@@ -28,6 +31,7 @@ use cloakroom_pipes::{RunError, Runner};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ConfigError;
 use super::server::{ServerError, catalog};
 use crate::exit::{Exit, Failure};
 
@@ -144,14 +148,25 @@ pub(super) async fn start(
     ledger.check().await.map_err(AwsError::from)?;
     claims.check().await.map_err(AwsError::from)?;
 
-    let vault = Vault::open(&sdk, config, Arc::clone(clock)).await;
+    // Without the pipes it does what the function `ingest` does, for bodies of any size.
+    let wanted = match options.run_pipes {
+        true => config.secrets().cloned().collect(),
+        false => Role::Ingest.secrets(config),
+    };
+    let vault = Vault::open(&sdk, config, wanted, Arc::clone(clock)).await;
     let resolve = |reference: &SecretRef| vault.resolve(reference);
     let links = Arc::new(claims.links(config.claims.url_ttl.get(), None));
     let uploads: Arc<dyn Uploads> = Arc::new(claims.uploads(UPLOAD_TTL));
     let claims = Arc::new(claims);
     let parts = || -> Result<Parts, ServerError> {
         Ok(Parts {
-            catalog: catalog(config, &resolve, clock, Some(&sdk))?,
+            catalog: match options.run_pipes {
+                true => catalog(config, &resolve, clock, Some(&sdk))?,
+                false => Catalog::build(config, Some(&resolve), |_, subscription| {
+                    Ok(elsewhere(&subscription.sink))
+                })
+                .map_err(ConfigError::Build)?,
+            },
             settings: configured::settings(config),
             budget: configured::budget(config),
             ledger: Arc::clone(&ledger) as _,
@@ -162,18 +177,14 @@ pub(super) async fn start(
         })
     };
     let admin_token = configured::admin_token(config, &resolve)
-        .map_err(|error| super::ConfigError::Build(vec![error]))?;
+        .map_err(|error| ConfigError::Build(vec![error]))?;
     let stepper = Stepper::open(parts()?, LEASE_OWNER, LEASE).await?;
     let beside = Beside::begin();
     let engine = if options.run_pipes {
         let engine = Engine::start(parts()?).await?;
         let queue: Arc<dyn Queue> = Arc::new(InProcess(engine.clone()));
-        let rings = Rings::new(
-            Arc::clone(&queue),
-            queue,
-            Arc::clone(clock),
-            Arc::clone(&entropy),
-        );
+        let queues = Queues::new(Arc::clone(&queue), queue);
+        let rings = Rings::new(queues, Arc::clone(clock), Arc::clone(&entropy));
         let host = Host {
             stepper,
             rings,
@@ -187,7 +198,8 @@ pub(super) async fn start(
             Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url))
         };
         let rings = options.queues.as_ref().map(|(doorbells, timers)| {
-            Rings::new(queue(doorbells), queue(timers), Arc::clone(clock), entropy)
+            let queues = Queues::new(queue(doorbells), queue(timers));
+            Rings::new(queues, Arc::clone(clock), entropy)
         });
         pass_on(stepper, rings, clock, &beside);
         engine
@@ -246,7 +258,7 @@ async fn run_pipes(
         let host = host.clone();
         Handler::new(move |batch| {
             let host = host.clone();
-            async move { answered(cloakroom_lambda::dispatch(&host, batch).await) }
+            async move { answered(dispatch(&host, batch).await) }
         })
     };
     let pipes: [(Definition, Arc<dyn cloakroom_pipes::ports::Target>); 2] = [
@@ -273,6 +285,14 @@ async fn run_pipes(
         });
     }
     Ok(())
+}
+
+async fn dispatch(
+    host: &Host,
+    batch: serde_json::Value,
+) -> Result<cloakroom_lambda::BatchAnswer, cloakroom_lambda::HandlerError> {
+    let catalog = host.stepper.engine().catalog();
+    cloakroom_lambda::dispatch(catalog, &host.rings, batch).await
 }
 
 fn report(error: &RunError) {

@@ -97,7 +97,10 @@ fn build_problem(error: &BuildError) -> Problem {
 /// Reads a configuration file.
 pub(crate) fn read_config(file: &Path) -> Result<String, Failure> {
     if file.to_str().is_some_and(|file| file.starts_with("s3://")) {
-        let message = format!("cannot read the configuration {}: it is in S3", file.display());
+        let message = format!(
+            "cannot read the configuration {}: it is in S3",
+            file.display()
+        );
         let hint = "run `cloakroom serve --backend aws`, or name a file";
         return Err(Failure::new(Exit::Config, message).hint(hint));
     }

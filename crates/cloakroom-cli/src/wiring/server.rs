@@ -228,7 +228,7 @@ pub(super) fn catalog(
     sdk: Option<&SdkConfig>,
 ) -> Result<Catalog, ConfigError> {
     let mut sinks = Sinks::new(config, resolve, Arc::clone(clock), sdk);
-    Catalog::build(config, resolve, |name, subscription| {
+    Catalog::build(config, Some(resolve), |name, subscription| {
         sinks.make(name, subscription)
     })
     .map_err(ConfigError::Build)

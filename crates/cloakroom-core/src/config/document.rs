@@ -50,11 +50,20 @@ const SECTIONS: [&str; 4] = ["claims", "sources", "subscriptions", "server"];
 impl Config {
     /// Every reference to a secret, for whoever must fetch them beforehand.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let of_both = self.source_secrets().chain(self.sink_secrets());
+        of_both.chain(&self.server.admin_token)
+    }
+
+    /// The references in `sources`: for whoever checks signatures.
+    pub fn source_secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let sources = self.sources.values();
         let schemes = sources.filter_map(|source| source.verify.as_ref());
-        let verifying = schemes.flat_map(|scheme| &scheme.secrets);
-        let delivering = self.subscriptions.values().flat_map(|s| s.sink.secrets());
-        verifying.chain(delivering).chain(&self.server.admin_token)
+        schemes.flat_map(|scheme| &scheme.secrets)
+    }
+
+    /// The references in the sinks of `subscriptions`: for whoever delivers.
+    pub fn sink_secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        self.subscriptions.values().flat_map(|s| s.sink.secrets())
     }
 
     /// Reads and checks a configuration file (YAML, and so JSON too). An empty one means the defaults.

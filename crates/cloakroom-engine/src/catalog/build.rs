@@ -11,7 +11,7 @@ use cloakroom_core::select::Selector;
 use cloakroom_core::text::Mistake;
 use cloakroom_core::verify::{Scheme, SchemeError, SchemeName, Verifier};
 
-use super::rotation::ResolveAll;
+use super::rotation::{ResolveAll, Rotating};
 use super::{Catalog, Exhausted, InBody, Interest, Route, STATE_SOURCE, Source, Subscription};
 use crate::ports::Sink;
 
@@ -91,13 +91,14 @@ fn remedy(reference: &SecretRef) -> String {
 }
 
 impl Catalog {
-    /// Puts a checked configuration to work. `sink` is asked for every subscription that is not pulled.
+    /// Puts a checked configuration to work. `sink` is asked for every subscription that is not pulled. Without a `resolve`
+    /// no secret of a source is read, and no webhook is taken for genuine: for hosts that see none.
     ///
     /// # Errors
     /// Everything that is wrong, sources first: missing secrets, secrets that the scheme does not take, and what `sink` says.
     pub fn build(
         config: &Config,
-        resolve: &Resolve<'_>,
+        resolve: Option<&Resolve<'_>>,
         mut sink: impl FnMut(
             &SubscriptionName,
             &config::Subscription,
@@ -106,7 +107,11 @@ impl Catalog {
         let mut errors = Vec::new();
         let mut sources = Vec::new();
         for (name, configured) in &config.sources {
-            match verifier(name, configured, &|reference| Ok(vec![resolve(reference)?])) {
+            let verifier = resolve.map_or(Ok(Rotating::closed()), |resolve| {
+                let resolve = |reference: &SecretRef| Ok(vec![resolve(reference)?]);
+                verifier(name, configured, &resolve).map(Rotating::from)
+            });
+            match verifier {
                 Ok(verifier) => sources.push(source(config, name, configured, verifier)),
                 Err(found) => errors.extend(found),
             }
@@ -167,7 +172,7 @@ fn source(
     config: &Config,
     name: &SourceName,
     configured: &config::Source,
-    verifier: Verifier,
+    verifier: Rotating,
 ) -> Source {
     let max_payload = configured.max_payload;
     Source {
@@ -175,7 +180,7 @@ fn source(
         generation: configured.generation,
         rule: rule(&configured.order),
         ordering: ordering(configured),
-        verifier: verifier.into(),
+        verifier,
         id: configured.identity(),
         key: configured.key.clone(),
         event_type: configured.event_type(),

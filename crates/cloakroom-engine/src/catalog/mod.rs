@@ -15,10 +15,12 @@ pub use cloakroom_core::config::STATE_SOURCE;
 use cloakroom_core::id::{SourceName, StreamId, SubscriptionName};
 use cloakroom_core::ordering::Rule;
 use cloakroom_core::pattern::Pattern;
+use cloakroom_core::position::Position;
 use cloakroom_core::retry::RetryPolicy;
 use cloakroom_core::select::Selector;
 pub use rotation::{ResolveAll, Rotating};
 
+use crate::bell::{Bell, Due};
 use crate::intake::Compiled;
 use crate::ports::Sink;
 
@@ -215,6 +217,18 @@ impl Catalog {
         stream: &'a StreamId,
     ) -> impl Iterator<Item = &'a Arc<Subscription>> {
         self.subscriptions.values().filter(|s| s.listens_to(stream))
+    }
+
+    /// The bells for whom a head of `stream` at `released_up_to` concerns. Nobody is rung for what is fetched.
+    pub fn dispatch(&self, stream: &StreamId, released_up_to: &Position) -> Vec<Bell> {
+        self.subscribers(stream)
+            .filter(|subscription| matches!(subscription.route, Route::Push(_)))
+            .map(|subscription| Bell {
+                due: Due::Deliver(subscription.name.clone(), stream.clone()),
+                at: None,
+                released_up_to: Some(released_up_to.clone()),
+            })
+            .collect()
     }
 
     /// What orders `stream`. `None` when its source is not configured (any more, or in this generation): such a stream

@@ -17,7 +17,7 @@ pub type ResolveAll<'a> = dyn Fn(&SecretRef) -> Result<Vec<Secret>, String> + 'a
 
 /// The verifier of a source, which another one may replace. Webhooks that are on their way in keep the one that they
 /// began with.
-pub struct Rotating(RwLock<Arc<Verifier>>);
+pub struct Rotating(RwLock<Option<Arc<Verifier>>>);
 
 impl Rotating {
     /// Begins to verify a webhook; see [`Verifier::begin`].
@@ -26,18 +26,23 @@ impl Rotating {
     /// When its headers tell already that it cannot be genuine.
     pub fn begin(&self, head: &RequestHead<'_>, now: Timestamp) -> Result<Verification, Rejection> {
         let verifier = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let verifier = Arc::clone(&verifier);
+        let verifier = verifier.clone().ok_or(Rejection::SignatureMismatch)?;
         verifier.begin(head, now)
     }
 
+    /// Of a source whose secrets nobody has read: nothing is genuine.
+    pub(super) fn closed() -> Self {
+        Self(RwLock::new(None))
+    }
+
     fn replace(&self, verifier: Verifier) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(verifier));
     }
 }
 
 impl From<Verifier> for Rotating {
     fn from(verifier: Verifier) -> Self {
-        Self(RwLock::new(Arc::new(verifier)))
+        Self(RwLock::new(Some(Arc::new(verifier))))
     }
 }
 

@@ -54,7 +54,7 @@ fn build_with(
         _ => Err("only variables are read here".to_owned()),
     };
     let mut asked = Vec::new();
-    let catalog = Catalog::build(&config, &resolve, |name, subscription| {
+    let catalog = Catalog::build(&config, Some(&resolve), |name, subscription| {
         asked.push(name.to_string());
         let path = format!("subscriptions.{name}.sink.{}", subscription.sink.name());
         if let Some(mistake) = subscription.sink.requires_aws() {
@@ -72,6 +72,41 @@ fn build_with(
 
 fn build(text: &str) -> Catalog {
     build_with(text, &secrets()).unwrap().0
+}
+
+#[test]
+fn without_secrets_nothing_is_genuine_but_all_else_is_there() {
+    let text = "
+sources:
+  signed: { verify: { scheme: github, secrets: [env:SURELY_NOT_SET] } }
+  open: { verify: { scheme: none }, key: header:x-key, order: { kind: dense, at: body:/n, first: 1 } }
+subscriptions:
+  all: { sources: ['*'], sink: stdout }
+";
+    let config = Config::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let catalog = Catalog::build(&config, None, |_, _| Ok(Arc::new(NoSink))).unwrap();
+    let unsigned: Vec<(String, String)> = Vec::new();
+    let head = RequestHead {
+        method: "POST",
+        url: "https://hooks.example/in/open",
+        headers: &unsigned,
+    };
+    for name in ["signed", "open"] {
+        let source = catalog.source(name).unwrap();
+        let begun = source.verifier.begin(&head, Timestamp::default());
+        assert!(begun.is_err(), "{name}");
+    }
+    let stream = StreamId::new("open", "A");
+    assert!(matches!(catalog.rule(&stream), Some(Rule::Dense { .. })));
+    let bells = catalog.dispatch(&stream, &Position::dense(7));
+    assert_eq!(bells.len(), 1);
+    assert_eq!(bells[0].released_up_to, Some(Position::dense(7)));
+    // Once there are secrets, they are used.
+    catalog
+        .rotate(&config, &|_| Ok(vec![Secret::new("s")]))
+        .unwrap();
+    let source = catalog.source("open").unwrap();
+    assert!(source.verifier.begin(&head, Timestamp::default()).is_ok());
 }
 
 fn errors(text: &str, secrets: &BTreeMap<&str, &str>) -> Vec<String> {

@@ -11,5 +11,5 @@ pub use clock::{Clock, Entropy};
 pub use ledger::{
     Conflict, Index, Ledger, LedgerError, Page, TRANSACTION_MAX, TransactError, Write,
 };
-pub use sink::{Outcome, Outgoing, Sink};
+pub use sink::{Elsewhere, Outcome, Outgoing, Sink};
 pub use uploads::{Announced, Offer, Staged, UploadError, Uploads};

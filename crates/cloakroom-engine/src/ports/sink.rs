@@ -28,6 +28,30 @@ pub trait Sink: Send + Sync + 'static {
     fn timeout(&self) -> Duration;
 }
 
+/// The sink of a subscription whose events another host sends: it takes nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Elsewhere {
+    /// What the other host sends to, in the configuration's word.
+    pub kind: &'static str,
+}
+
+#[async_trait]
+impl Sink for Elsewhere {
+    async fn send(&self, _: &[Outgoing]) -> Outcome {
+        Outcome::Deferred {
+            wait: Duration::from_secs(60),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 /// An event on its way to a consumer.
 #[derive(Debug, Clone)]
 pub struct Outgoing {

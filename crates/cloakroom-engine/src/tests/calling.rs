@@ -209,7 +209,7 @@ impl Calls {
                     assert!(before <= Some(position.clone()), "a head went back");
                     if before.as_ref() != Some(&position) {
                         let stepper = &self.hosts[0].stepper;
-                        bells.extend(stepper.dispatch(&head.stream, &position));
+                        bells.extend(stepper.engine().catalog().dispatch(&head.stream, &position));
                     }
                 }
                 _ => {}

@@ -49,7 +49,7 @@ async fn pass_through(stepper: &Stepper, n: u64) {
         };
         stepper.resequence(&stream).await.unwrap();
         let head = Position::dense(n);
-        for bell in stepper.dispatch(&stream, &head) {
+        for bell in stepper.engine().catalog().dispatch(&stream, &head) {
             let Due::Deliver(name, stream) = bell.due else {
                 panic!("{bell:?}")
             };

@@ -17,8 +17,9 @@ use cloakroom_engine::record::{Cursor, HeadRecord, Record};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use serde_json::{Value, json};
 
-use crate::environment::Role;
 use crate::queue::{Message, Queue, SendError};
+use crate::rings::Queues;
+use crate::role::Role;
 use crate::start::{Function, Stores};
 
 /// Two subscriptions to one source; the sinks are the test's.
@@ -146,16 +147,19 @@ impl World {
         }
     }
 
-    /// A function that has just started.
-    pub(super) async fn function(&self, role: Role) -> Function {
-        let stores = Stores {
+    pub(super) fn stores(&self) -> Stores {
+        Stores {
             ledger: Arc::<MemoryLedger>::clone(&self.ledger),
             claims: Arc::<MemoryClaims>::clone(&self.claims),
             links: Arc::new(NoLinks),
             uploads: Arc::<MemoryUploads>::clone(&self.uploads),
             clock: Arc::<SystemClock>::clone(&self.clock),
             entropy: Arc::new(SystemEntropy),
-        };
+        }
+    }
+
+    /// A function that has just started.
+    pub(super) async fn function(&self, role: Role) -> Function {
         let doorbells: Arc<dyn Queue> = Arc::<Sent>::clone(&self.doorbells);
         let timers: Arc<dyn Queue> = Arc::<Sent>::clone(&self.timers);
         let resolve = |_: &_| Ok(Secret::new(b"a token of some length".to_vec()));
@@ -164,8 +168,8 @@ impl World {
             let sink: Arc<dyn Sink> = Arc::<Consumer>::clone(&consumer);
             Ok(Some(sink))
         };
-        let queues = Some((doorbells, timers));
-        Function::assemble(role, &self.config, stores, queues, &resolve, &sinks)
+        let queues = Queues::new(doorbells, timers);
+        Function::assemble(role, &self.config, self.stores(), queues, &resolve, &sinks)
             .await
             .unwrap()
     }

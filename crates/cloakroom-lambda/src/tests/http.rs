@@ -6,7 +6,7 @@ use cloakroom_engine::record::Record;
 use serde_json::{Value, json};
 
 use super::given::{CONFIG, World, webhook};
-use crate::environment::Role;
+use crate::role::Role;
 
 fn body(answer: &Value) -> Value {
     serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()

@@ -4,5 +4,6 @@ mod given;
 mod http;
 mod pipes;
 mod queues;
+mod roles;
 mod schedules;
 mod uploads;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::given::{World, billing, failures, stream};
-use crate::environment::Role;
 use crate::message::Doorbell;
+use crate::role::Role;
 
 #[tokio::test]
 async fn entries_move_heads_and_heads_ring_subscriptions() {

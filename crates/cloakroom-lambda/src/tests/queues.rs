@@ -8,9 +8,9 @@ use cloakroom_engine::record::CursorState;
 use serde_json::json;
 
 use super::given::{World, batch, billing, failures, stream};
-use crate::environment::Role;
 use crate::message::Doorbell;
 use crate::queue::Message;
+use crate::role::Role;
 
 fn bell(key: &str, released_up_to: Option<u64>) -> Message {
     let doorbell = Doorbell::Deliver {

@@ -7,8 +7,8 @@ use cloakroom_engine::record::CursorState;
 use serde_json::{Value, json};
 
 use super::given::{World, batch, failures, stream};
-use crate::environment::Role;
 use crate::message::Doorbell;
+use crate::role::Role;
 
 /// What EventBridge Scheduler sends when it is not told what to send.
 fn tick() -> Value {

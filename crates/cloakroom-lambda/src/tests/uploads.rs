@@ -11,7 +11,7 @@ use cloakroom_engine::record::Record;
 use serde_json::{Value, json};
 
 use super::given::{World, failures, webhook};
-use crate::environment::Role;
+use crate::role::Role;
 
 /// A source that signs, and whose receipts would wait for a consumer that never comes.
 const CONFIG: &str = r#"

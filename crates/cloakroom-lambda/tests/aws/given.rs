@@ -14,7 +14,7 @@ use cloakroom_emulators::{MiniStack, Tamper};
 use cloakroom_engine::ports::{Clock as _, Outcome, Outgoing, Sink};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_lambda::start::{Function, Stores, UPLOAD_TTL};
-use cloakroom_lambda::{Message, Queue, Role, SendError};
+use cloakroom_lambda::{Message, Queue, Queues, Role, SendError};
 use cloakroom_pipes::aws::StreamSource;
 use serde_json::{Value, json};
 
@@ -167,7 +167,7 @@ impl World {
             let sink: Arc<dyn Sink> = Arc::<Consumer>::clone(&self.consumer);
             Ok(Some(sink))
         };
-        let queues = Some((doorbells, timers));
+        let queues = Queues::new(doorbells, timers);
         let function = Function::assemble(role, &self.config, stores, queues, &resolve, &sinks);
         // It is large, and many of the tests' futures hold one.
         let function = Box::pin(function).await;

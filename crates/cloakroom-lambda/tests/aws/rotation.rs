@@ -14,7 +14,7 @@ use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, Signer};
 use cloakroom_emulators::MiniStack;
 use cloakroom_engine::catalog::{Catalog, Source};
 use cloakroom_engine::ports::Clock;
-use cloakroom_lambda::Vault;
+use cloakroom_lambda::{Role, Vault};
 
 /// A clock that stands still until the test moves it.
 #[derive(Default)]
@@ -60,9 +60,21 @@ async fn both_secrets_hold_while_one_is_rotated() {
     let text = "sources: { repositories: { verify: { scheme: github, secrets: ['aws-secret:repositories'] } } }";
     let config = Config::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let clock = Arc::new(ByHand::default());
-    let vault = Vault::open(&sdk, &config, Arc::<ByHand>::clone(&clock)).await;
+    let vault = Vault::open(
+        &sdk,
+        &config,
+        Role::Upload.secrets(&config),
+        Arc::<ByHand>::clone(&clock),
+    )
+    .await;
+    let of_another = Vault::open(&sdk, &config, Vec::new(), Arc::<ByHand>::clone(&clock)).await;
+    let reference = config.source_secrets().next().unwrap();
+    let told = of_another.resolve(reference).unwrap_err();
+    assert_eq!(told, "it was not asked for");
     let resolve = |reference: &SecretRef| vault.resolve(reference);
-    let catalog = Catalog::build(&config, &resolve, |_, _| unreachable!("nobody subscribes"));
+    let catalog = Catalog::build(&config, Some(&resolve), |_, _| {
+        unreachable!("nobody subscribes")
+    });
     let catalog = catalog.unwrap();
     let source = catalog.source("repositories").unwrap();
     assert!(takes(source, "first secret") && !takes(source, "second secret"));
