@@ -1,7 +1,9 @@
 # Buses of subscriptions, with the rules that pass events on. A bus keeps no order: the CloudEvent's `sequence` tells.
 
 locals {
-  api_destinations = { for name, rule in var.bus_rules : name => rule.api_destination if rule.api_destination != null }
+  # A rule of another bus is refused, see checks.tf.
+  bus_rules        = { for name, rule in var.bus_rules : name => rule if contains(local.own_buses, rule.bus) }
+  api_destinations = { for name, rule in local.bus_rules : name => rule.api_destination if rule.api_destination != null }
   own_connections  = { for name, destination in local.api_destinations : name => destination if destination.connection_arn == null }
 }
 
@@ -14,7 +16,7 @@ resource "aws_cloudwatch_event_bus" "this" {
 }
 
 resource "aws_cloudwatch_event_rule" "bus" {
-  for_each = var.bus_rules
+  for_each = local.bus_rules
 
   name           = "${var.name}-${each.key}"
   event_bus_name = aws_cloudwatch_event_bus.this[each.value.bus].name
@@ -22,7 +24,7 @@ resource "aws_cloudwatch_event_rule" "bus" {
 }
 
 resource "aws_cloudwatch_event_target" "bus" {
-  for_each = var.bus_rules
+  for_each = local.bus_rules
 
   rule           = aws_cloudwatch_event_rule.bus[each.key].name
   event_bus_name = aws_cloudwatch_event_rule.bus[each.key].event_bus_name
@@ -112,7 +114,7 @@ resource "aws_iam_role_policy" "api_destination" {
 
 # What no target took. These are whole events, so they are encrypted as the bus is.
 resource "aws_sqs_queue" "undelivered" {
-  count = length(var.bus_rules) > 0 ? 1 : 0
+  count = length(local.bus_rules) > 0 ? 1 : 0
 
   name                      = "${var.name}-rules-dead"
   message_retention_seconds = 1209600
@@ -121,7 +123,7 @@ resource "aws_sqs_queue" "undelivered" {
 }
 
 resource "aws_sqs_queue_policy" "undelivered" {
-  count = length(var.bus_rules) > 0 ? 1 : 0
+  count = length(local.bus_rules) > 0 ? 1 : 0
 
   queue_url = aws_sqs_queue.undelivered[0].id
 

@@ -24,8 +24,6 @@ locals {
   grant = {
     # Every configuration, since functions of the last deployment still run for a moment.
     configuration = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.claims.arn}/config/*"] }
-    # Every function registers the names of sources and subscriptions when it starts.
-    registry = { actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.ledger.arn] }
     # Without it S3 answers 403 for what is not there, which is not the same as 404.
     presence  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.claims.arn] }
     doorbells = { actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.doorbells.arn] }
@@ -51,21 +49,22 @@ locals {
     }
   }
 
-  stores = {
-    CLOAKROOM_TABLE  = aws_dynamodb_table.ledger.name
-    CLOAKROOM_BUCKET = aws_s3_bucket.claims.id
-    CLOAKROOM_CONFIG = "s3://${aws_s3_bucket.claims.id}/${aws_s3_object.config.key}"
-    CLOAKROOM_LOG    = var.log_level
-  }
-  bells = {
+  # What functions are told; each reads some of it, see crates/cloakroom-lambda/src/role.rs.
+  environment = {
+    CLOAKROOM_TABLE     = aws_dynamodb_table.ledger.name
+    CLOAKROOM_BUCKET    = aws_s3_bucket.claims.id
+    CLOAKROOM_CONFIG    = "s3://${aws_s3_bucket.claims.id}/${aws_s3_object.config.key}"
+    CLOAKROOM_LOG       = var.log_level
     CLOAKROOM_DOORBELLS = aws_sqs_queue.doorbells.url
     CLOAKROOM_TIMERS    = aws_sqs_queue.timers.url
   }
+  common = ["CLOAKROOM_CONFIG", "CLOAKROOM_LOG"]
+  stores = ["CLOAKROOM_TABLE", "CLOAKROOM_BUCKET"]
 
   functions = {
     ingest = {
       description = "Takes webhooks in"
-      rings       = true
+      environment = concat(local.common, local.stores, local.has_api ? ["CLOAKROOM_DOORBELLS", "CLOAKROOM_TIMERS"] : [])
       statements = merge(
         {
           Configuration = local.grant.configuration
@@ -82,39 +81,40 @@ locals {
             resources = local.claim_objects
           }
           # Signed into the URLs that cooperating providers upload to.
-          Uploads   = { actions = ["s3:PutObject"], resources = local.staging_objects }
-          Presence  = local.grant.presence
+          Uploads  = { actions = ["s3:PutObject"], resources = local.staging_objects }
+          Presence = local.grant.presence
+        },
+        # What operators ask for is listed, and rung for at once.
+        { for id, statement in {
+          Lists     = { actions = ["dynamodb:Query"], resources = local.table_indexes }
           Doorbells = local.grant.doorbells
           Timers    = local.grant.timers
-        },
-        local.has_api ? { Lists = { actions = ["dynamodb:Query"], resources = local.table_indexes } } : {}
+        } : id => statement if local.has_api }
       )
     }
     resequence = {
       description = "Moves heads: releases what may leave a stream"
-      rings       = true
+      environment = concat(local.common, local.stores, ["CLOAKROOM_TIMERS"])
       statements = {
         Configuration = local.grant.configuration
         Ledger = {
           actions   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ledger.arn]
         }
-        Doorbells = local.grant.doorbells
-        Timers    = local.grant.timers
+        Timers = local.grant.timers
       }
     }
     dispatch = {
       description = "Rings the subscriptions of streams whose head advanced"
-      rings       = true
+      environment = concat(local.common, ["CLOAKROOM_DOORBELLS"])
       statements = {
         Configuration = local.grant.configuration
-        Ledger        = local.grant.registry
         Doorbells     = local.grant.doorbells
       }
     }
     deliver = {
       description = "Moves cursors: sends events to the consumers, in order"
-      rings       = true
+      environment = concat(local.common, local.stores, ["CLOAKROOM_DOORBELLS", "CLOAKROOM_TIMERS"])
       statements = merge(
         {
           Configuration = local.grant.configuration
@@ -134,7 +134,7 @@ locals {
     }
     sweep = {
       description = "Finds what is due and what nobody rang for, and removes what nobody needs"
-      rings       = true
+      environment = concat(local.common, local.stores, ["CLOAKROOM_DOORBELLS", "CLOAKROOM_TIMERS"])
       statements = {
         Configuration = local.grant.configuration
         Ledger = {
@@ -156,7 +156,7 @@ locals {
     }
     upload = {
       description = "Takes in what providers put into the bucket"
-      rings       = false
+      environment = concat(local.common, local.stores)
       statements = {
         Configuration = local.grant.configuration
         Ledger = {
@@ -190,7 +190,7 @@ module "function" {
   handler     = each.key
   size        = var.functions[each.key]
   place       = local.place
-  environment = merge(local.stores, each.value.rings ? local.bells : {})
+  environment = { for variable in each.value.environment : variable => local.environment[variable] }
   statements = merge(
     each.value.statements,
     local.encryption,

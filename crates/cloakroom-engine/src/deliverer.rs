@@ -482,7 +482,7 @@ impl Drain<'_> {
     ) -> Result<Result<(), Stop>, StoreError> {
         match self.active.config.exhausted {
             Exhausted::Park => {
-                self.aborted(event, attempts, &reason);
+                self.aborted(event, attempts, &reason, Exhausted::Park);
                 let since = self.shared.clock.now();
                 self.cursor.state = CursorState::Parked {
                     attempts,
@@ -505,7 +505,7 @@ impl Drain<'_> {
         attempts: u32,
         reason: String,
     ) -> Result<(), StoreError> {
-        self.aborted(event, attempts, &reason);
+        self.aborted(event, attempts, &reason, Exhausted::DeadLetter);
         self.cursor.state = CursorState::Active;
         let dead_letter = Record::DeadLetter(DeadLetter {
             subscription: self.active.config.name.clone(),
@@ -521,9 +521,14 @@ impl Drain<'_> {
         Ok(())
     }
 
-    fn aborted(&mut self, event: &Event, attempts: u32, reason: &str) {
+    fn aborted(&mut self, event: &Event, attempts: u32, reason: &str, then: Exhausted) {
         let subscription = self.active.config.name.clone();
-        tracing::warn!(%subscription, event_id = %event.id, stream = %event.stream, attempts, reason, "gave up on a delivery");
+        // Alarms look for the words of this line: in one case the stream waits for an operator, in the other it goes on.
+        let then = match then {
+            Exhausted::Park => "park",
+            Exhausted::DeadLetter => "dead-letter",
+        };
+        tracing::warn!(%subscription, event_id = %event.id, stream = %event.stream, attempts, then, reason, "gave up on a delivery");
         counter!("cloakroom_deliveries_total", "subscription" => subscription.to_string(), "outcome" => "aborted").increment(1);
         if self.tells_state() {
             let (event, stream) = (event.id.clone(), event.stream.clone());

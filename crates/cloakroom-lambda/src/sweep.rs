@@ -85,7 +85,14 @@ async fn scheduled(
         }
         Task::Reclaim => reclaim(host, deadline, &mut summary).await?,
     }
-    tracing::info!(?summary, "swept");
+    // An alarm counts what was forgotten: that is what pipes that are late leave to be found.
+    tracing::info!(
+        due = summary.due,
+        forgotten = summary.forgotten,
+        round = summary.round,
+        reclaimed = summary.reclaimed,
+        "swept"
+    );
     Ok(summary)
 }
 

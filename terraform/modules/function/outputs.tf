@@ -27,3 +27,8 @@ output "policy" {
   description = "The role's policy, as JSON."
   value       = aws_iam_role_policy.this.policy
 }
+
+output "environment" {
+  description = "Its environment variables."
+  value       = one(aws_lambda_function.this.environment).variables
+}

@@ -44,19 +44,30 @@ def schema_folder() -> Path:
     return _installed("schema", requirements.read_text() + FORMAT, lambda folder: _derive(requirements, folder))
 
 
+def shared_environment(root: Path, name: str, requirement: str) -> Path:
+    """The Python of an environment with one package, which others install in the same way."""
+
+    def fill(folder: Path) -> None:
+        run([sys.executable, "-m", "venv", str(folder)], "install python3-venv")
+        pip(folder / "bin" / "python", "install", requirement)
+
+    return _installed(name, requirement, fill, root) / "bin" / "python"
+
+
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def locked(name: str, root: Path | None = None) -> Iterator[None]:
     """Waits for the lock of this name; it is given back at the end, also by the end of the process."""
-    tools_folder().mkdir(parents=True, exist_ok=True)
-    with open(tools_folder() / f"{name}.lock", "w") as file:
+    root = root or tools_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / f"{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _installed(name: str, marker_text: str, fill: Callable[[Path], None]) -> Path:
-    folder = tools_folder() / name
+def _installed(name: str, marker_text: str, fill: Callable[[Path], None], root: Path | None = None) -> Path:
+    folder = (root or tools_folder()) / name
     marker = folder / "installed.txt"
-    with locked(name):
+    with locked(name, root):
         if not (marker.exists() and marker.read_text() == marker_text):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

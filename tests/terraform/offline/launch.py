@@ -67,10 +67,10 @@ def real_environment() -> dict[str, str]:
 
 
 @contextmanager
-def stub_environment(folders: Iterable[Path], emulator: str | None = None) -> Iterator[dict[str, str]]:
+def stub_environment(folders: Iterable[Path], emulator: str | None = None, render: bool = False) -> Iterator[dict[str, str]]:
     """Terraform's environment for the stub, which runs as long as this does and knows all types that are used in these
     folders. Any number of Terraform processes may use it at once. With an emulator there is one folder, which files that
-    are applied are relative to, as they are to Terraform."""
+    are applied are relative to, as they are to Terraform. Without one, and with `render`, an apply makes a state only."""
     folders = list(folders)
     python, schemas = install.provider_python(), install.schema_folder()
     with tempfile.TemporaryDirectory(prefix="terraform-stub-") as scratch:
@@ -78,6 +78,7 @@ def stub_environment(folders: Iterable[Path], emulator: str | None = None) -> It
         file.write_text(json.dumps(schema.load(schemas, schema.used_types(folders))))
         command = [str(python), "-m", "offline.provider", "--schema", str(file), "--protocol", str(schemas)]
         command += ["--emulator", emulator] if emulator else []
+        command += ["--render"] if render else []
         environment = dict(os.environ, PYTHONPATH=str(HERE), PYTHONDONTWRITEBYTECODE="1")
         # It ends when our end of its standard input is closed, even when we are killed.
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from .errors import Failure
 
-USE = re.compile(r'^\s*(resource|data)\s+"(aws_\w+)"', re.MULTILINE)
+USE = re.compile(r'^\s*(?:mock_)?(resource|data)\s+"(aws_\w+)"', re.MULTILINE)
 CALL = re.compile(r'^\s*source\s*=\s*"(\.\.?/[^"]*)"', re.MULTILINE)
+FILES = ("*.tf", "*.tftest.hcl", "*.tfmock.hcl")
 
 
 def used_types(folders: Iterable[Path]) -> list[str]:
@@ -21,10 +22,11 @@ def used_types(folders: Iterable[Path]) -> list[str]:
     waiting = [folder.resolve() for folder in folders]
     while waiting:
         folder = waiting.pop()
-        if folder in seen:
+        # In a test, a source is relative to the folder above.
+        if folder in seen or not folder.is_dir():
             continue
         seen.add(folder)
-        for file in [*folder.glob("*.tf"), *folder.glob("*.tftest.hcl")]:
+        for file in (file for pattern in FILES for file in folder.glob(pattern)):
             text = file.read_text()
             names.update(("data." if kind == "data" else "") + name for kind, name in USE.findall(text))
             waiting += [(folder / call).resolve() for call in CALL.findall(text)]

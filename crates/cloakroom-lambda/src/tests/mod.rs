@@ -2,6 +2,7 @@
 
 mod given;
 mod http;
+mod logs;
 mod pipes;
 mod queues;
 mod roles;

@@ -17,6 +17,7 @@ CALLS: Mapping[str, Calls] = {
 }
 #: Types whose calls need more than a table.
 SPECIAL: Mapping[str, type[ApiKind]] = {
+    "aws_cloudwatch_metric_alarm": watching.MetricAlarm,
     "aws_lambda_function": functions.Function,
     "aws_pipes_pipe": messaging.Pipe,
     "aws_s3_bucket_notification": storage.Notification,

@@ -19,10 +19,8 @@ class Function(ApiKind):
     """A function. The emulator runs it as a process, which finds AWS by the variable AWS_ENDPOINT_URL: it is added to the
     function's environment, and not told to Terraform, which did not ask for it."""
 
-    def __init__(self, name: str, block: dict, aws: Aws, calls: Calls):
-        super().__init__(name, block, aws, calls)
-        # Set together with the code.
-        self.forcing -= {"architectures"}
+    # Set together with the code.
+    elsewhere = frozenset({"architectures"})
 
     def create(self, want: dict) -> dict:
         state = super().create(want)

@@ -82,6 +82,9 @@ class Calls:
 class ApiKind(Kind):
     """A type whose resources come and go by calls that take what Terraform has, under other names."""
 
+    #: What is updated by another call than the table's.
+    elsewhere: frozenset[str] = frozenset()
+
     def __init__(self, name: str, block: dict, aws: Aws, calls: Calls):
         self.name, self.block, self.aws, self.calls = name, block, aws, calls
         self.client = aws.client(calls.service)
@@ -164,7 +167,7 @@ class ApiKind(Kind):
             return any(shapes.member(self._shape(call).members, name, self.calls.renamed) for call in self.update_calls)
 
         keys = set(self.calls.key.values())
-        return frozenset(name for name in self._settable() if name in keys or not taken(name))
+        return frozenset(name for name in self._settable() if name in keys or not taken(name)) - self.elsewhere
 
     def _send(self, calls: tuple[str, ...], want: dict) -> dict:
         """Makes the calls; an argument that none of them takes is an error, so that nothing is made up."""
@@ -177,7 +180,7 @@ class ApiKind(Kind):
                 answers = {**getattr(self.client, call)(**request), **answers}
         unknown = (unknown or set()) - set(self.calls.key.values())
         if calls is self.update_calls:
-            unknown -= self.forcing
+            unknown -= self.forcing | self.elsewhere
         if unknown:
             raise Failure(f"the emulated apply does not know the argument {', '.join(sorted(unknown))}")
         return answers

@@ -27,6 +27,12 @@ def member(names: Iterable[str], attribute: str, renamed: Mapping[str, str]) -> 
     return None
 
 
+def within(renamed: Mapping[str, str], block: str) -> dict[str, str]:
+    """The names inside a block: those of `block.attribute` count only there."""
+    prefix = f"{block}."
+    return {**renamed, **{name.removeprefix(prefix): new for name, new in renamed.items() if name.startswith(prefix)}}
+
+
 def parameters(shape: object, value: Mapping, renamed: Mapping[str, str]) -> tuple[dict, set[str]]:
     """What of a value a structure of the API takes, and the names of what it does not take."""
     taken, left = {}, set()
@@ -37,7 +43,7 @@ def parameters(shape: object, value: Mapping, renamed: Mapping[str, str]) -> tup
         if target is None:
             left.add(name)
         else:
-            taken[target] = _parameter(shape.members[target], content, renamed, name)
+            taken[target] = _parameter(shape.members[target], content, within(renamed, name), name)
     return taken, left
 
 
@@ -90,7 +96,7 @@ def observed(block: dict, state: Mapping, answer: Mapping, renamed: Mapping[str,
         present = state.get(name)
         if source is None or not (present or new):
             continue
-        result[name] = _told_blocks(kind, present, answer[source], renamed)
+        result[name] = _told_blocks(kind, present, answer[source], within(renamed, name))
     return result
 
 

@@ -3,7 +3,35 @@
 from __future__ import annotations
 
 from .aws import Aws
-from .kind import Calls
+from .kind import ApiKind, Calls
+
+#: Terraform's block `metric` has in one what the API has in two: `MetricStat`, and `Metric` in it.
+INNER = ("metric_name", "namespace", "dimensions")
+
+
+class MetricAlarm(ApiKind):
+    """An alarm on one metric, or on an expression over several."""
+
+    def request(self, call: str, want: dict) -> tuple[dict, set[str], bool]:
+        queries = [{**query, "metric": [_nested(metric) for metric in query["metric"]]} for query in want["metric_query"]]
+        return super().request(call, {**want, "metric_query": queries})
+
+
+def _nested(metric: dict) -> dict:
+    inner = {name: metric.get(name) for name in INNER}
+    return {"metric": [inner], **{name: value for name, value in metric.items() if name not in INNER}}
+
+
+def _read_metric_alarm(aws: Aws, state: dict) -> dict | None:
+    alarm = _read_alarm(aws, state)
+    if alarm is None:
+        return None
+    queries = []
+    for query in alarm.pop("Metrics", ()):
+        metric = query.get("MetricStat")
+        queries.append({**query, "MetricStat": {**metric, **metric["Metric"]}} if metric else query)
+    # An emulator that keeps no queries tells nothing of them.
+    return {**alarm, "Metrics": queries} if queries else alarm
 
 
 def _read_alarm(aws: Aws, state: dict) -> dict | None:
@@ -55,7 +83,7 @@ CALLS = {
         "cloudwatch",
         create="put_metric_alarm",
         key={"AlarmName": "alarm_name"},
-        read=_read_alarm,
+        read=_read_metric_alarm,
         update="put_metric_alarm",
         delete=_delete_alarm,
         renamed={
@@ -106,8 +134,9 @@ CALLS = {
             "name": "filterName",
             "pattern": "filterPattern",
             "metric_transformation": "metricTransformations",
-            "namespace": "metricNamespace",
-            "value": "metricValue",
+            "metric_transformation.name": "metricName",
+            "metric_transformation.namespace": "metricNamespace",
+            "metric_transformation.value": "metricValue",
         },
         known=lambda _aws, state, _answer: {"id": state["name"]},
     ),

@@ -9,7 +9,7 @@ from ..errors import Failure
 from . import policy_document
 
 #: The account where there is no emulator that has one.
-ACCOUNT = "123456789012"
+ACCOUNT = "000000000000"
 
 
 def read(name: str, config: dict, settings: dict, emulator: object | None) -> dict:

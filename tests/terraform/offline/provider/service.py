@@ -1,4 +1,4 @@
-"""The provider: answers each call of the protocol. Without an emulator nothing can be applied."""
+"""The provider: answers each call of the protocol."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from types import ModuleType
 
 from ..errors import Failure
-from . import data_sources, plan, protocol, values
+from . import data_sources, plan, protocol, rendered, values
 
 DEFAULT_REGION = "us-east-1"
 NO_EMULATOR = (
-    "there is nothing to apply this to: set EMULATOR to where MiniStack listens, or use the real AWS provider (--provider real)"
+    "there is nothing to apply this to: set EMULATOR to where MiniStack listens, or RENDER=1 to make a state and nothing else,"
+    " or use the real AWS provider (--provider real)"
 )
 
 
@@ -40,10 +41,11 @@ def answering_failures(method: Callable) -> Callable:
 
 
 class Provider:
-    """Serves a schema; `emulator` carries out what is applied."""
+    """Serves a schema; `emulator` carries out what is applied. Without one nothing can be applied, unless the apply is to
+    render a state only (`renders`)."""
 
-    def __init__(self, messages: ModuleType, schema: dict, emulator: object | None):
-        self.messages, self.schema, self.emulator = messages, schema, emulator
+    def __init__(self, messages: ModuleType, schema: dict, emulator: object | None, renders: bool = False):
+        self.messages, self.schema, self.emulator, self.renders = messages, schema, emulator, renders
         # Each configuration of the provider in each Terraform process has a connection of its own.
         self.settings: dict[str, dict] = {}
         self.empty_settings = {"region": DEFAULT_REGION, "default_tags": {}}
@@ -72,8 +74,18 @@ class Provider:
     def ValidateProviderConfig(self, _request: object, _context: object) -> object:
         return self.messages.ValidateProviderConfig.Response()
 
-    def ValidateResourceConfig(self, _request: object, _context: object) -> object:
-        return self.messages.ValidateResourceConfig.Response()
+    def ValidateResourceConfig(self, request: object, _context: object) -> object:
+        """Terraform itself checks names and types; that something cannot be set at all is left to providers."""
+        response = self.messages.ValidateResourceConfig.Response()
+        config = values.decode(request.config) or {}
+        for name in values.unsettable(self.schema["resources"][request.type_name], config):
+            diagnostic = response.diagnostics.add(
+                severity=self.messages.Diagnostic.ERROR,
+                summary="Value for unconfigurable attribute",
+                detail=f'Can\'t configure a value for "{name}": its value will be decided by AWS.',
+            )
+            diagnostic.attribute.steps.add(attribute_name=name.split(".")[0])
+        return response
 
     def ValidateDataResourceConfig(self, _request: object, _context: object) -> object:
         return self.messages.ValidateDataResourceConfig.Response()
@@ -123,18 +135,22 @@ class Provider:
 
     @answering_failures
     def ApplyResourceChange(self, request: object, _context: object) -> object:
-        if self.emulator is None:
-            raise Failure(NO_EMULATOR)
         response = self.messages.ApplyResourceChange.Response()
         prior, planned = values.decode(request.prior_state), values.decode(request.planned_state)
-        kind = self.emulator.kind(request.type_name)
         block = self.schema["resources"][request.type_name]
+        if self.emulator is None:
+            if not self.renders:
+                raise Failure(NO_EMULATOR)
+            rendered_ = planned and rendered.render(request.type_name, block, planned)
+            response.new_state.msgpack = values.encode(rendered_)
+            return response
+        kind = self.emulator.kind(request.type_name)
         if planned is None:
             kind.delete(prior)
         elif prior is None:
-            planned = _settled(block, planned, kind.create(planned))
+            planned = values.settled(block, planned, kind.create(planned))
         else:
-            planned = _settled(block, planned, kind.update(prior, planned))
+            planned = values.settled(block, planned, kind.update(prior, planned))
         if kind.warning and planned is not None:
             summary = f"{request.type_name} is not made: {kind.warning}"
             response.diagnostics.add(severity=self.messages.Diagnostic.WARNING, summary=summary)
@@ -159,15 +175,3 @@ class Provider:
 
     def _settings(self, context: object) -> dict:
         return self.settings.get(context.peer(), self.empty_settings)
-
-
-def _settled(block: dict, planned: dict, found: dict) -> dict:
-    """The state after apply: as planned, with what was found for what was unknown. What is still unknown then is null,
-    or empty: the emulator says nothing of it."""
-    state = {name: found.get(name, value) if values.has_unknown(value) else value for name, value in planned.items()}
-    values.fill(block, state, lambda _name, attribute, value: _nothing(attribute["type"]) if values.is_unknown(value) else value)
-    return state
-
-
-def _nothing(type_: object) -> object:
-    return None if isinstance(type_, str) or type_[0] == "object" else {} if type_[0] == "map" else []

@@ -62,3 +62,29 @@ def complete(block: dict, value: dict) -> dict:
     for inner, item in nested(block, value):
         complete(inner, item)
     return value
+
+
+def unsettable(block: dict, config: dict, path: str = "") -> list[str]:
+    """The attributes that a configuration sets although only AWS decides on them, with the blocks that they are in."""
+    found = [
+        path + name
+        for name, attribute in block["attributes"].items()
+        if not attribute["required"] and not attribute["optional"] and config.get(name) is not None
+    ]
+    for name, kind in block["blocks"].items():
+        only = {"attributes": {}, "blocks": {name: kind}}
+        for inner, item in nested(only, config):
+            found += unsettable(inner, item, f"{path}{name}.")
+    return found
+
+
+def settled(block: dict, planned: dict, found: dict) -> dict:
+    """The state after apply: as planned, with what was found for what was unknown. What is still unknown then is null, or
+    empty: nobody says anything of it."""
+    state = {name: found.get(name, value) if has_unknown(value) else value for name, value in planned.items()}
+    fill(block, state, lambda _name, attribute, value: _nothing(attribute["type"]) if is_unknown(value) else value)
+    return state
+
+
+def _nothing(type_: object) -> object:
+    return None if isinstance(type_, str) or type_[0] == "object" else {} if type_[0] == "map" else []

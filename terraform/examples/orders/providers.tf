@@ -1,0 +1,2 @@
+# Region and credentials come from the environment, as for every AWS tool.
+provider "aws" {}

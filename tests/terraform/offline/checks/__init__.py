@@ -1,0 +1,1 @@
+"""What `tests/terraform/check` runs."""
