@@ -1,6 +1,7 @@
 //! Cloakroom on AWS, end to end.
 
 mod applied;
+mod definitions;
 mod deployed;
 mod scenario;
 mod serve;

@@ -40,6 +40,11 @@ impl Example {
         }
     }
 
+    /// Whether the example has such a file.
+    pub(crate) fn has(&self, file: &str) -> bool {
+        self.folder.join(file).exists()
+    }
+
     /// The text of a file of the example.
     pub(crate) fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.folder.join(file)).unwrap()
