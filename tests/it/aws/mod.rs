@@ -3,6 +3,7 @@
 mod applied;
 mod definitions;
 mod deployed;
+mod permitted;
 mod scenario;
 mod serve;
 mod stack;

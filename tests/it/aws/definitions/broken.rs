@@ -114,7 +114,7 @@ const BREAKS: [(&str, &str, Break); 25] = [
             true,
         );
     }),
-    ("pipes", "10001", |d| {
+    ("pipes", "must be from 1 to 10000", |d| {
         stream(d)["batch_size"] = json!(10_001);
     }),
     ("pipes", "resequence is", |d| {

@@ -56,6 +56,7 @@ impl Deployment {
         let before = Before {
             runtime: &runtime,
             sdk: &sdk,
+            address: &format!("127.0.0.1:{}", ministack.port()),
         };
         prepare(&mut example, &before);
         let rendered = example.apply();
@@ -237,6 +238,8 @@ impl Deployment {
 pub(crate) struct Before<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) sdk: &'a aws_config::SdkConfig,
+    /// Where the emulator listens.
+    pub(crate) address: &'a str,
 }
 
 /// The real binary, as Lambda wants it.
