@@ -132,7 +132,7 @@ const BREAKS: [(&str, &str, Break); 25] = [
         let rules = of(
             d,
             "aws_s3_bucket_lifecycle_configuration",
-            "id",
+            "bucket",
             "production-claims-000000000000-us-east-1",
         );
         let rule = rules["rule"].as_array_mut().unwrap().iter_mut();
