@@ -9,12 +9,27 @@ use super::super::deployed::deployment::Deployment;
 use crate::support::consumer::Consumer;
 use crate::support::http::{Answer, Request};
 use crate::support::server::{SECRET, TEXT_SECRET};
+use crate::support::sha256;
 use crate::support::webhook::{now, sign};
-use crate::support::{sha256, wait_until};
 
 const QUEUE: &str = "cloakroom-everything.fifo";
 /// More than one part of an upload, less than a function takes.
 const LARGE: usize = 5_500_000;
+
+/// How often something is looked at that costs a call of a function each time.
+const LOOKS: u32 = 150;
+
+/// Looks again, as often as seems right, until `condition` holds.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let pause = std::time::Duration::from_millis(200);
+    for _ in 0..LOOKS {
+        if condition() {
+            return;
+        }
+        std::thread::park_timeout(pause);
+    }
+    panic!("never: {what}");
+}
 
 /// A webhook's headers and body. Its id is told by key and number, unless `id` says another one.
 fn webhook(key: &str, number: Option<u64>, more: &str) -> (Vec<(String, String)>, Vec<u8>) {
@@ -112,7 +127,8 @@ pub(super) fn orders(deployment: &Deployment, consumer: &Consumer) {
     for number in [2, 1] {
         send(deployment, "newest", "V-1", Some(number), "");
     }
-    await_queued(deployment, "V-1", 1);
+    let newest = await_queued(deployment, "V-1", 1).remove(0);
+    assert_eq!(fetch(newest["dataref"].as_str().unwrap()).status, 200);
     // An id and a key that are too long for the metadata of an object: their hint is an object of its own.
     let long = format!("A-{}", "/".repeat(480));
     for _ in 0..2 {
@@ -145,6 +161,7 @@ pub(super) fn orders(deployment: &Deployment, consumer: &Consumer) {
         &json!({}),
     );
 
+    get(deployment, "/v1/streams");
     get(deployment, "/v1/streams/numbered/N-1");
     get(deployment, "/v1/streams?attention=stalled");
     get(deployment, "/v1/streams/numbered/N-1/events?limit=10");
@@ -180,37 +197,67 @@ fn fetch(url: &str) -> Answer {
     Request::get(&format!("/{path}")).send(address).unwrap()
 }
 
-/// A webhook whose body goes to the bucket past every function, small and large.
+/// Webhooks whose bodies go to the bucket past every function: small, large, twice, and forged.
 pub(super) fn uploads(deployment: &Deployment) {
-    for (key, more) in [("UP-1", String::new()), ("UP-2", "z".repeat(LARGE))] {
-        let (headers, body) = webhook(key, Some(1), &more);
-        let headers: serde_json::Map<String, Value> = headers
-            .into_iter()
-            .filter(|(name, _)| name != "content-type")
-            .map(|(name, value)| (name, value.into()))
-            .collect();
-        let announced = json!({
-            "content_type": "application/json", "content_length": body.len(),
-            "sha256": sha256(&body), "headers": headers,
-        });
-        let offer = post(deployment, "/in/accepted/uploads", &announced);
-        let url = offer["upload_url"].as_str().unwrap();
-        let (address, path) = url
-            .strip_prefix("http://")
-            .unwrap()
-            .split_once('/')
-            .unwrap();
-        let path = format!("/{path}");
-        let mut put = Request::put(&path);
-        for (name, value) in offer["headers"].as_object().unwrap() {
-            if !["host", "content-length"].contains(&name.as_str()) {
-                put = put.header(name, value.as_str().unwrap());
-            }
+    let large = "z".repeat(LARGE);
+    for (source, key, more, times) in [
+        ("accepted", "UP-1", "", 2),
+        ("accepted", "UP-2", large.as_str(), 1),
+        ("lowest", "UP-3", "", 1),
+    ] {
+        let (headers, body) = webhook(key, Some(1), more);
+        for _ in 0..times {
+            upload(deployment, source, &headers, &body);
         }
-        let answer = put.body(&body).send(address).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
         await_queued(deployment, key, 1);
     }
+    let (headers, _) = webhook("UP-4", Some(1), "what was signed");
+    let (_, body) = webhook("UP-4", Some(1), &large);
+    let place = upload(deployment, "accepted", &headers, &body);
+    // The notification may have been worked on already; whoever comes second finds nothing.
+    let event = json!({
+        "source": "aws.s3", "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "any"}, "object": {"key": place}},
+    });
+    wait_until("the forged upload is gone", || {
+        let became = deployment.invoke(None, "upload", &event);
+        became[0]["status"] == "gone"
+    });
+}
+
+/// Puts a webhook's body where it is offered a place; the place.
+fn upload(
+    deployment: &Deployment,
+    source: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> String {
+    let headers: serde_json::Map<String, Value> = headers
+        .iter()
+        .filter(|(name, _)| name != "content-type")
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
+    let announced = json!({
+        "content_type": "application/json", "content_length": body.len(),
+        "sha256": sha256(body), "headers": headers,
+    });
+    let offer = post(deployment, &format!("/in/{source}/uploads"), &announced);
+    let url = offer["upload_url"].as_str().unwrap();
+    let (address, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let path = format!("/{path}");
+    let mut put = Request::put(&path);
+    for (name, value) in offer["headers"].as_object().unwrap() {
+        if !["host", "content-length"].contains(&name.as_str()) {
+            put = put.header(name, value.as_str().unwrap());
+        }
+    }
+    let answer = put.body(body).send(address).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    offer["claim"].as_str().unwrap().to_owned()
 }
 
 /// Consumers that refuse: what is parked and what is a dead letter, and what operators do about it.
