@@ -1,17 +1,19 @@
 # What operators are told of. docs/operations.md says what each alarm means and what to do.
 
 locals {
-  namespace = "Cloakroom/${var.name}"
+  # What is the case at the moment: the sweeper writes these with every call, in CloudWatch's embedded metric format.
+  gauges = {
+    for metric in ["StalledStreams", "ParkedStreams", "DeadLetters", "Quarantined", "DisabledSubscriptions"] :
+    metric => { namespace = "Cloakroom", name = metric, dimensions = { Table = aws_dynamodb_table.ledger.name } }
+  }
 
-  # Metrics of what the functions write to their logs, one JSON object a line. `value` is 1 for each line, or a field of it.
+  # What has happened, counted in what the functions write to their logs, one JSON object a line. `value` is 1 for each line, or a
+  # field of it.
+  namespace = "Cloakroom/${var.name}"
   log_metrics = {
-    StalledStreams      = { pattern = "{ $.message = \"the stream is stalled at a gap\" }", value = "1", functions = ["resequence", "sweep"] }
-    ParkedStreams       = { pattern = "{ $.message = \"gave up on a delivery\" && $.then = \"park\" }", value = "1", functions = ["deliver"] }
-    DeadLetters         = { pattern = "{ $.message = \"gave up on a delivery\" && $.then = \"dead-letter\" }", value = "1", functions = ["deliver"] }
-    FailedDeliveries    = { pattern = "{ $.message = \"a delivery failed\" }", value = "1", functions = ["deliver"] }
-    QuarantinedWebhooks = { pattern = "{ $.message = \"a webhook was quarantined\" }", value = "1", functions = ["ingest", "upload"] }
-    ForgottenStreams    = { pattern = "{ $.message = \"swept\" && $.forgotten = * }", value = "$.forgotten", functions = ["sweep"] }
-    LoggedErrors        = { pattern = "{ $.level = \"ERROR\" }", value = "1", functions = keys(local.functions) }
+    FailedDeliveries = { pattern = "{ $.message = \"a delivery failed\" }", value = "1", functions = ["deliver"] }
+    ForgottenStreams = { pattern = "{ $.message = \"swept\" && $.forgotten = * }", value = "$.forgotten", functions = ["sweep"] }
+    LoggedErrors     = { pattern = "{ $.level = \"ERROR\" }", value = "1", functions = keys(local.functions) }
   }
   log_filters = merge([
     for metric, filter in local.log_metrics : {
@@ -26,36 +28,44 @@ locals {
 
   function_names = { for role, function in module.function : role => function.name }
   pipe_names     = { for role, pipe in module.pipe : role => pipe.name }
-  dead_queues    = concat([for queue in aws_sqs_queue.dead : queue.name], aws_sqs_queue.undelivered[*].name)
+  # What nobody reads: it stays until an operator has looked.
+  unread_queues = concat([for name, queue in aws_sqs_queue.dead : queue.name if name != "pipes"], aws_sqs_queue.undelivered[*].name)
 
   # Each sums its metrics over a period, or takes the highest, and compares. Nothing measured is all well, unless said otherwise.
   alarms = {
     stalled-streams = {
-      description = "A stream waits for a number that does not come, past its deadline."
-      metrics     = [{ namespace = local.namespace, name = "StalledStreams", dimensions = {} }]
-      statistic   = "Sum"
+      description = "Streams wait for a number that does not come, past their deadline."
+      metrics     = [local.gauges["StalledStreams"]]
+      statistic   = "Maximum"
       threshold   = 1
       periods     = 1
     }
     parked-streams = {
-      description = "A subscription stopped at an event whose retries are spent. Its stream waits for an operator."
-      metrics     = [{ namespace = local.namespace, name = "ParkedStreams", dimensions = {} }]
-      statistic   = "Sum"
+      description = "Subscriptions stopped at an event whose retries are spent. Their streams wait for an operator."
+      metrics     = [local.gauges["ParkedStreams"]]
+      statistic   = "Maximum"
       threshold   = 1
       periods     = 1
     }
     dead-letters = {
-      description = "A subscription gave up on an event and passed it over."
-      metrics     = [{ namespace = local.namespace, name = "DeadLetters", dimensions = {} }]
-      statistic   = "Sum"
+      description = "Subscriptions gave up on events and passed them over."
+      metrics     = [local.gauges["DeadLetters"]]
+      statistic   = "Maximum"
       threshold   = 1
       periods     = 1
     }
     quarantined-webhooks = {
-      description = "A verified webhook could not be placed."
-      metrics     = [{ namespace = local.namespace, name = "QuarantinedWebhooks", dimensions = {} }]
-      statistic   = "Sum"
+      description = "Verified webhooks could not be placed, and nobody has decided about them."
+      metrics     = [local.gauges["Quarantined"]]
+      statistic   = "Maximum"
       threshold   = var.alarms.quarantined
+      periods     = 1
+    }
+    disabled-subscriptions = {
+      description = "A consumer answered 410: its subscription is switched off."
+      metrics     = [local.gauges["DisabledSubscriptions"]]
+      statistic   = "Maximum"
+      threshold   = 1
       periods     = 1
     }
     pipe-failures = {
@@ -78,24 +88,34 @@ locals {
       threshold   = var.alarms.forgotten_streams
       periods     = 3
     }
+    lost-doorbells = {
+      description = "A pipe gave records up. The sweep goes round at once and finds what they rang for."
+      metrics     = [{ namespace = "AWS/SQS", name = "NumberOfMessagesSent", dimensions = { QueueName = aws_sqs_queue.dead["pipes"].name } }]
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 1
+    }
     given-up = {
-      description = "A dead-letter queue holds what a pipe, a function's caller, the timers queue or a rule gave up."
-      metrics     = [for queue in local.dead_queues : { namespace = "AWS/SQS", name = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = queue } }]
+      description = "A dead-letter queue holds what a function's caller, the timers queue or a rule gave up."
+      metrics     = [for queue in local.unread_queues : { namespace = "AWS/SQS", name = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = queue } }]
       statistic   = "Maximum"
       threshold   = 1
       periods     = 1
     }
     old-doorbells = {
-      description = "Deliveries are late: the oldest doorbell has waited for long."
-      metrics     = [{ namespace = "AWS/SQS", name = "ApproximateAgeOfOldestMessage", dimensions = { QueueName = aws_sqs_queue.doorbells.name } }]
-      statistic   = "Maximum"
-      threshold   = var.alarms.doorbell_age_s
-      periods     = 3
+      description = "Deliveries are late: the oldest doorbell, or the oldest message of a pipe's dead letters, has waited for long."
+      metrics = [
+        for queue in [aws_sqs_queue.doorbells.name, aws_sqs_queue.dead["pipes"].name] :
+        { namespace = "AWS/SQS", name = "ApproximateAgeOfOldestMessage", dimensions = { QueueName = queue } }
+      ]
+      statistic = "Maximum"
+      threshold = var.alarms.doorbell_age_s
+      periods   = 3
     }
     no-sweep = {
-      description = "The sweeper does not run, and with it nothing that depends on it: what nobody rings for, retries, retention."
-      metrics     = [{ namespace = "AWS/Lambda", name = "Invocations", dimensions = { FunctionName = local.function_names["sweep"] } }]
-      statistic   = "Sum"
+      description = "The sweeper does not run, and with it nothing that depends on it: what nobody rings for, retries, retention, and the alarms about streams."
+      metrics     = [local.gauges["StalledStreams"]]
+      statistic   = "SampleCount"
       threshold   = 0
       comparison  = "LessThanOrEqualToThreshold"
       periods     = 2
@@ -197,6 +217,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 }
 
 resource "aws_sns_topic" "operators" {
+  #checkov:skip=CKV_AWS_26:alarms hold names and numbers only, and CloudWatch may not publish to a topic under the key that SNS offers
   count = var.alarms.enabled ? 1 : 0
 
   name         = "${var.name}-operators"

@@ -8,6 +8,7 @@ locals {
   unordered_queues   = [for queue in local.own_queues : queue if !endswith(queue, ".fifo")]
   unknown_sources    = setsubtract(setunion(keys(var.source_throttling), try(keys(var.jwt.sources), [])), keys(local.sources))
   rules_without_bus  = [for name, rule in var.bus_rules : name if !contains(local.own_buses, rule.bus)]
+  unknown_queues     = setsubtract(keys(var.queues), local.own_queues)
   configured_address = try(trimsuffix(local.config.server.public_url, "/"), null)
 }
 
@@ -51,6 +52,11 @@ resource "terraform_data" "checks" {
     precondition {
       condition     = length(local.unknown_sources) == 0
       error_message = "The configuration has no source ${join(", ", local.unknown_sources)}, which `source_throttling` or `jwt` names."
+    }
+
+    precondition {
+      condition     = length(local.unknown_queues) == 0
+      error_message = "No subscription of the configuration creates the queue ${join(", ", local.unknown_queues)}, which `queues` names."
     }
 
     precondition {

@@ -18,9 +18,9 @@ locals {
       statistic = "p99"
     },
     {
-      title     = "What operators look at"
-      metrics   = [for metric in ["StalledStreams", "ParkedStreams", "DeadLetters", "QuarantinedWebhooks"] : [local.namespace, metric, { label = metric }]]
-      statistic = "Sum"
+      title     = "What waits for an operator"
+      metrics   = [for metric in keys(local.gauges) : ["Cloakroom", metric, "Table", aws_dynamodb_table.ledger.name, { label = metric }]]
+      statistic = "Maximum"
     },
     {
       title     = "Events through the pipes"
@@ -56,7 +56,7 @@ locals {
     },
     {
       title     = "Given up (dead-letter queues)"
-      metrics   = [for queue in local.dead_queues : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue, { label = queue }]]
+      metrics   = [for queue in concat([aws_sqs_queue.dead["pipes"].name], local.unread_queues) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue, { label = queue }]]
       statistic = "Maximum"
     },
     {

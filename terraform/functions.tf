@@ -15,8 +15,11 @@ locals {
   sink_secret_arns   = [for reference, arn in local.secret_arn : arn if contains(local.sink_secrets, reference)]
   admin_token_arns   = [for reference, arn in local.secret_arn : arn if reference == local.admin_token]
 
-  # The keys of a claim, of the hint beside it and of one that was sent in parts; see the names in crates/cloakroom-aws/src/claims.
-  claim_objects   = [for prefix in ["c", "m", "h"] : "${aws_s3_bucket.claims.arn}/${prefix}/*"]
+  # The keys of claims (written whole, or sent in parts) and of the hints beside them; see crates/cloakroom-aws/src/claims.
+  whole_claims    = "${aws_s3_bucket.claims.arn}/c/*"
+  claims_of_parts = "${aws_s3_bucket.claims.arn}/m/*"
+  claim_hints     = "${aws_s3_bucket.claims.arn}/h/*"
+  claim_objects   = [local.whole_claims, local.claims_of_parts, local.claim_hints]
   staging_objects = ["${aws_s3_bucket.claims.arn}/staging/*"]
   table_indexes   = [for index in keys(local.indexes) : "${aws_dynamodb_table.ledger.arn}/index/${index}"]
 
@@ -26,6 +29,7 @@ locals {
     configuration = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.claims.arn}/config/*"] }
     # Without it S3 answers 403 for what is not there, which is not the same as 404.
     presence  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.claims.arn] }
+    parts     = { actions = ["s3:AbortMultipartUpload"], resources = [local.claims_of_parts] }
     doorbells = { actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.doorbells.arn] }
     timers    = { actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.timers.arn] }
   }
@@ -38,13 +42,17 @@ locals {
     upload  = local.source_secret_arns
   }
 
-  # Through the services alone, which ask on the function's behalf.
-  encryption = var.kms_key_arn == null ? {} : {
-    Encryption = {
-      actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-      resources = [var.kms_key_arn]
-      condition = {
-        StringLike = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"] }
+  # Through the services alone, which ask on the function's behalf. What keeps no records only reads: its configuration.
+  encryption = {
+    for role in keys(local.functions) : role => var.kms_key_arn == null ? {} : {
+      Encryption = {
+        actions = role == "dispatch" ? ["kms:Decrypt"] : [
+          "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+        ]
+        resources = [var.kms_key_arn]
+        condition = {
+          StringEquals = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"] }
+        }
       }
     }
   }
@@ -77,11 +85,12 @@ locals {
             resources = [aws_dynamodb_table.ledger.arn]
           }
           Claims = {
-            actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+            actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
             resources = local.claim_objects
           }
           # Signed into the URLs that cooperating providers upload to.
           Uploads  = { actions = ["s3:PutObject"], resources = local.staging_objects }
+          Parts    = local.grant.parts
           Presence = local.grant.presence
         },
         # What operators ask for is listed, and rung for at once.
@@ -123,7 +132,7 @@ locals {
             resources = [aws_dynamodb_table.ledger.arn]
           }
           # Also signed into the URLs of claims that consumers are given.
-          Claims    = { actions = ["s3:GetObject"], resources = local.claim_objects }
+          Claims    = { actions = ["s3:GetObject"], resources = [local.whole_claims, local.claims_of_parts] }
           Presence  = local.grant.presence
           Receive   = { actions = local.receive_actions, resources = [aws_sqs_queue.doorbells.arn] }
           Doorbells = local.grant.doorbells
@@ -144,12 +153,13 @@ locals {
           resources = [aws_dynamodb_table.ledger.arn]
         }
         Lists  = { actions = ["dynamodb:Query"], resources = local.table_indexes }
-        Claims = { actions = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject"], resources = local.claim_objects }
+        Claims = { actions = ["s3:DeleteObject", "s3:GetObject"], resources = local.claim_objects }
+        Parts  = local.grant.parts
         Listing = {
           actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
           resources = [aws_s3_bucket.claims.arn]
         }
-        Receive   = { actions = local.receive_actions, resources = [aws_sqs_queue.timers.arn] }
+        Receive   = { actions = local.receive_actions, resources = [aws_sqs_queue.timers.arn, aws_sqs_queue.dead["pipes"].arn] }
         Doorbells = local.grant.doorbells
         Timers    = local.grant.timers
       }
@@ -164,10 +174,11 @@ locals {
           resources = [aws_dynamodb_table.ledger.arn]
         }
         Claims = {
-          actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+          actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
           resources = local.claim_objects
         }
         Uploads  = { actions = ["s3:DeleteObject", "s3:GetObject"], resources = local.staging_objects }
+        Parts    = local.grant.parts
         Presence = local.grant.presence
       }
     }
@@ -193,7 +204,7 @@ module "function" {
   environment = { for variable in each.value.environment : variable => local.environment[variable] }
   statements = merge(
     each.value.statements,
-    local.encryption,
+    local.encryption[each.key],
     length(try(local.secret_grants[each.key], [])) == 0 ? {} : {
       Secrets = { actions = ["secretsmanager:GetSecretValue"], resources = local.secret_grants[each.key] }
     },
@@ -225,6 +236,13 @@ resource "aws_lambda_event_source_mapping" "doorbells" {
       maximum_concurrency = scaling_config.value
     }
   }
+}
+
+resource "aws_lambda_event_source_mapping" "given_up_by_pipes" {
+  event_source_arn        = aws_sqs_queue.dead["pipes"].arn
+  function_name           = module.function["sweep"].arn
+  batch_size              = 10
+  function_response_types = ["ReportBatchItemFailures"]
 }
 
 resource "aws_lambda_event_source_mapping" "timers" {

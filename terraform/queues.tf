@@ -31,13 +31,16 @@ resource "aws_sqs_queue" "timers" {
 }
 
 # What was given up: stream records of the pipes, calls of functions, messages of the timers queue. Nothing in them is needed
-# again (the sweep finds what they rang for), but they tell that something is wrong.
+# again (the sweep finds what they rang for), but they tell that something is wrong. What the pipes gave up makes the sweep go
+# round at once.
 resource "aws_sqs_queue" "dead" {
   for_each = toset(["pipes", "functions", "timers"])
 
   name                      = "${var.name}-${each.key}-dead"
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
+  # The sweeper reads what the pipes gave up.
+  visibility_timeout_seconds = each.key == "pipes" ? 6 * var.functions.sweep.timeout_s : 30
 }
 
 resource "aws_sqs_queue_redrive_allow_policy" "dead_timers" {

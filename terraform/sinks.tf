@@ -25,6 +25,8 @@ locals {
   }
 }
 
+# There is no dead-letter queue behind it: setting a message aside would let the later ones of its stream pass it. A consumer that
+# wants one says so for itself.
 resource "aws_sqs_queue" "consumer" {
   for_each = local.own_queues
 
@@ -33,8 +35,8 @@ resource "aws_sqs_queue" "consumer" {
   content_based_deduplication = false
   deduplication_scope         = "messageGroup"
   fifo_throughput_limit       = "perMessageGroupId"
-  message_retention_seconds   = 1209600
-  visibility_timeout_seconds  = 60
+  message_retention_seconds   = 86400 * try(var.queues[each.key].retention_days, 14)
+  visibility_timeout_seconds  = try(var.queues[each.key].visibility_timeout_s, 60)
   receive_wait_time_seconds   = 20
   sqs_managed_sse_enabled     = var.kms_key_arn == null ? true : null
   kms_master_key_id           = var.kms_key_arn

@@ -100,7 +100,7 @@ variable "functions" {
 }
 
 variable "log_level" {
-  description = "What the functions log: `error`, `warn`, `info`, `debug`, or more precise directives such as `info,cloakroom_aws=debug`. Below `warn` the alarms about streams see nothing."
+  description = "What the functions log: `error`, `warn`, `info`, `debug`, or more precise directives such as `info,cloakroom_aws=debug`. Above `info` the alarm about late pipes hears nothing."
   type        = string
   default     = "info"
 
@@ -233,6 +233,26 @@ variable "jwt" {
   validation {
     condition     = var.jwt == null ? true : startswith(var.jwt.issuer, "https://") && length(var.jwt.audience) > 0
     error_message = "The issuer must be an https URL, and there must be an audience."
+  }
+}
+
+variable "queues" {
+  description = "How the queues that the configuration creates treat their consumers, by name: how long a message that was taken stays hidden (six times as long as the consumer needs, where it is a function), and how long one that nobody takes is kept."
+  type = map(object({
+    visibility_timeout_s = optional(number, 60)
+    retention_days       = optional(number, 14)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for queue in values(var.queues) : queue.visibility_timeout_s >= 0 && queue.visibility_timeout_s <= 43200])
+    error_message = "A message can stay hidden for 0 to 43200 seconds."
+  }
+
+  validation {
+    condition     = alltrue([for queue in values(var.queues) : queue.retention_days >= 1 && queue.retention_days <= 14])
+    error_message = "Messages can be kept for 1 to 14 days."
   }
 }
 

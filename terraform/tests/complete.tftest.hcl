@@ -46,6 +46,7 @@ variables {
       target_arn = "arn:aws:sqs:eu-west-1:111122223333:archive"
     }
   }
+  queues = { "production-ledger.fifo" = { visibility_timeout_s = 180, retention_days = 7 } }
   alarms = { emails = ["operators@example.com"], doorbell_age_s = 300 }
 }
 
@@ -126,6 +127,15 @@ run "functions" {
   assert {
     condition     = sort(keys(module.function["ingest"].environment)) == sort(["CLOAKROOM_BUCKET", "CLOAKROOM_CONFIG", "CLOAKROOM_DOORBELLS", "CLOAKROOM_LOG", "CLOAKROOM_TABLE", "CLOAKROOM_TIMERS"])
     error_message = "With an API for operators ingest rings."
+  }
+}
+
+run "queues" {
+  command = plan
+
+  assert {
+    condition     = aws_sqs_queue.consumer["production-ledger.fifo"].visibility_timeout_seconds == 180 && aws_sqs_queue.consumer["production-ledger.fifo"].message_retention_seconds == 604800
+    error_message = "A consumer's queue treats it as asked."
   }
 }
 
@@ -220,7 +230,7 @@ run "operators" {
   assert {
     condition = toset(flatten([
       for query in aws_cloudwatch_metric_alarm.this["given-up"].metric_query : [for metric in query.metric : metric.dimensions.QueueName]
-    ])) == toset(["production-pipes-dead", "production-functions-dead", "production-timers-dead", "production-rules-dead"])
-    error_message = "Every dead-letter queue is watched."
+    ])) == toset(["production-functions-dead", "production-timers-dead", "production-rules-dead"])
+    error_message = "Every dead-letter queue that nobody reads is watched."
   }
 }

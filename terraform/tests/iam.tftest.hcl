@@ -158,6 +158,22 @@ run "claims" {
   }
 
   assert {
+    condition = {
+      for role, function in module.function : role => join(",", flatten([
+        for statement in jsondecode(function.policy).Statement : [for resource in statement.Resource : trimprefix(resource, "arn:aws:s3:::b/")] if contains(statement.Action, "s3:AbortMultipartUpload")
+      ])) if strcontains(function.policy, "s3:AbortMultipartUpload")
+    } == { ingest = "m/*", sweep = "m/*", upload = "m/*" }
+    error_message = "Only what is sent in parts is aborted."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(module.function["deliver"].policy).Statement : [for resource in statement.Resource : trimprefix(resource, "arn:aws:s3:::b/")] if contains(statement.Action, "s3:GetObject")
+    ])) == toset(["config/*", "c/*", "m/*"])
+    error_message = "deliver reads claims, and no hints."
+  }
+
+  assert {
     condition = toset([
       for role, function in module.function : role if strcontains(function.policy, "s3:PutObject")
     ]) == toset(["ingest", "upload"])
@@ -222,7 +238,7 @@ run "bells" {
       ])) if strcontains(function.policy, "sqs:ReceiveMessage")
       } == {
       deliver = "arn:aws:sqs:eu-west-1:111122223333:doorbells.fifo"
-      sweep   = "arn:aws:sqs:eu-west-1:111122223333:timers"
+      sweep   = "arn:aws:sqs:eu-west-1:111122223333:timers,arn:aws:sqs:eu-west-1:111122223333:dead"
     }
     error_message = "Each queue is read by its function."
   }
@@ -273,10 +289,20 @@ run "encryption" {
   assert {
     condition = alltrue([
       for function in module.function : one([
-        for statement in jsondecode(function.policy).Statement : contains(statement.Condition.StringLike["kms:ViaService"], "s3.eu-west-1.amazonaws.com") if statement.Sid == "Encryption"
+        for statement in jsondecode(function.policy).Statement : contains(statement.Condition.StringEquals["kms:ViaService"], "s3.eu-west-1.amazonaws.com") if statement.Sid == "Encryption"
       ])
     ])
     error_message = "Functions use the key through the services."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(module.function["dispatch"].policy).Statement : statement.Action if statement.Sid == "Encryption"]) == ["kms:Decrypt"]
+    error_message = "What keeps no records only reads."
+  }
+
+  assert {
+    condition     = alltrue([for pipe in module.pipe : strcontains(pipe.policy, "\"kms:ViaService\":\"dynamodb.eu-west-1.amazonaws.com\"")])
+    error_message = "The pipes read the encrypted stream."
   }
 }
 

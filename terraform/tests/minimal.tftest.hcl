@@ -187,6 +187,11 @@ run "queues" {
   }
 
   assert {
+    condition     = aws_sqs_queue.dead["pipes"].visibility_timeout_seconds == 6 * 120
+    error_message = "What the pipes gave up stays hidden while the sweeper looks at it."
+  }
+
+  assert {
     condition     = alltrue([for queue in concat(values(aws_sqs_queue.dead), [aws_sqs_queue.doorbells, aws_sqs_queue.timers], values(aws_sqs_queue.consumer)) : queue.sqs_managed_sse_enabled])
     error_message = "Every queue is encrypted."
   }
@@ -194,6 +199,11 @@ run "queues" {
   assert {
     condition     = keys(aws_sqs_queue.consumer) == ["cloakroom-billing.fifo"] && aws_sqs_queue.consumer["cloakroom-billing.fifo"].fifo_queue
     error_message = "The queue that the configuration names is created."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.consumer["cloakroom-billing.fifo"].visibility_timeout_seconds == 60 && aws_sqs_queue.consumer["cloakroom-billing.fifo"].message_retention_seconds == 1209600
+    error_message = "A consumer has a minute for a message, and two weeks to come for it."
   }
 }
 
@@ -230,7 +240,7 @@ run "functions" {
   }
 
   assert {
-    condition     = alltrue([for mapping in [aws_lambda_event_source_mapping.doorbells, aws_lambda_event_source_mapping.timers] : mapping.function_response_types == toset(["ReportBatchItemFailures"])])
+    condition     = alltrue([for mapping in [aws_lambda_event_source_mapping.doorbells, aws_lambda_event_source_mapping.timers, aws_lambda_event_source_mapping.given_up_by_pipes] : mapping.function_response_types == toset(["ReportBatchItemFailures"])])
     error_message = "What failed of a batch comes again, and nothing else."
   }
 
@@ -351,8 +361,8 @@ run "operators" {
 
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
-      "stalled-streams", "parked-streams", "dead-letters", "quarantined-webhooks", "pipe-failures", "late-pipes", "given-up",
-      "old-doorbells", "no-sweep", "function-errors", "logged-errors", "throttles", "api-errors",
+      "stalled-streams", "parked-streams", "dead-letters", "quarantined-webhooks", "disabled-subscriptions", "pipe-failures", "late-pipes",
+      "lost-doorbells", "given-up", "old-doorbells", "no-sweep", "function-errors", "logged-errors", "throttles", "api-errors",
     ])
     error_message = "There is an alarm for all that operators must know."
   }
@@ -376,12 +386,33 @@ run "operators" {
   }
 
   assert {
+    condition = {
+      for name in ["stalled-streams", "parked-streams", "dead-letters", "quarantined-webhooks", "disabled-subscriptions", "no-sweep"] :
+      name => one(flatten([for query in aws_cloudwatch_metric_alarm.this[name].metric_query : [for metric in query.metric : "${metric.namespace} ${metric.metric_name} ${metric.dimensions.Table} ${metric.stat}"]]))
+      } == {
+      stalled-streams        = "Cloakroom StalledStreams cloakroom-ledger Maximum"
+      parked-streams         = "Cloakroom ParkedStreams cloakroom-ledger Maximum"
+      dead-letters           = "Cloakroom DeadLetters cloakroom-ledger Maximum"
+      quarantined-webhooks   = "Cloakroom Quarantined cloakroom-ledger Maximum"
+      disabled-subscriptions = "Cloakroom DisabledSubscriptions cloakroom-ledger Maximum"
+      no-sweep               = "Cloakroom StalledStreams cloakroom-ledger SampleCount"
+    }
+    error_message = "What the sweeper counts is watched, and that it counts."
+  }
+
+  # AWS takes no more in an alarm.
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length([for query in alarm.metric_query : query if length(query.metric) > 0]) <= 10])
+    error_message = "No alarm watches more than ten metrics."
+  }
+
+  assert {
     condition     = aws_cloudwatch_metric_alarm.this["no-sweep"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.this["api-errors"].treat_missing_data == "notBreaching"
     error_message = "Silence is good news, but for the sweeper."
   }
 
   assert {
-    condition     = aws_cloudwatch_log_metric_filter.this["resequence-StalledStreams"].log_group_name == "/aws/lambda/cloakroom-resequence"
+    condition     = aws_cloudwatch_log_metric_filter.this["sweep-ForgottenStreams"].log_group_name == "/aws/lambda/cloakroom-sweep"
     error_message = "The filters read the functions' logs."
   }
 

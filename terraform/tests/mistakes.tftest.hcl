@@ -430,3 +430,33 @@ run "an_odd_period" {
 
   expect_failures = [var.alarms]
 }
+
+run "a_queue_that_nobody_creates" {
+  command = plan
+
+  variables {
+    queues = { "biling.fifo" = {} }
+  }
+
+  expect_failures = [terraform_data.checks]
+}
+
+run "a_message_hidden_for_a_day" {
+  command = plan
+
+  variables {
+    queues = { "cloakroom-billing.fifo" = { visibility_timeout_s = 86400 } }
+  }
+
+  expect_failures = [var.queues]
+}
+
+run "messages_kept_for_ever" {
+  command = plan
+
+  variables {
+    queues = { "cloakroom-billing.fifo" = { retention_days = 30 } }
+  }
+
+  expect_failures = [var.queues]
+}

@@ -12,6 +12,7 @@ module "endpoints" {
 }
 
 resource "aws_security_group" "functions" {
+  #checkov:skip=CKV2_AWS_5:it is attached to the functions, within the module
   name        = "production-functions"
   description = "Functions of Cloakroom"
   vpc_id      = var.network.vpc_id

@@ -8,6 +8,9 @@ module "cloakroom" {
   architecture     = var.architecture
   function_package = var.function_package
 
+  # A worker has two minutes for an order.
+  queues = { "orders-warehouse.fifo" = { visibility_timeout_s = 120 } }
+
   # A shop of this size sends some ten webhooks a second, and a hundred after a sale.
   throttling = { rate_per_s = 100, burst = 200 }
   alarms     = { emails = var.alarm_email == null ? [] : [var.alarm_email] }

@@ -1,6 +1,8 @@
 # The load balancer, and who may talk to whom.
 
 resource "aws_lb" "this" {
+  #checkov:skip=CKV2_AWS_28:signatures are what refuses strangers, and a web ACL sees the first kilobytes of a body only; one can be attached with var.web_acl_arn
+  #checkov:skip=CKV2_AWS_76:the rules of a web ACL are written where the ACL is, and nothing here is written in Java
   name                       = local.name
   load_balancer_type         = "application"
   internal                   = false
@@ -19,6 +21,13 @@ resource "aws_lb" "this" {
       enabled = true
     }
   }
+}
+
+resource "aws_wafv2_web_acl_association" "this" {
+  count = var.web_acl_arn == null ? 0 : 1
+
+  resource_arn = aws_lb.this.arn
+  web_acl_arn  = var.web_acl_arn
 }
 
 # There is no listener for plain HTTP: a webhook that was sent in the clear is not to be forwarded.

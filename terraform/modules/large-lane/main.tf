@@ -10,6 +10,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_158:servers log neither payloads nor secrets, and CloudWatch Logs encrypts with a key of its own
   name              = "/ecs/${local.name}"
   retention_in_days = var.deployment.log_retention
 }

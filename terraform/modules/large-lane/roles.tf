@@ -25,16 +25,23 @@ locals {
       }
       Lists = { actions = ["dynamodb:Query"], resources = ["${var.deployment.table.arn}/index/*"] }
       Claims = {
-        actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         resources = [for prefix in ["c", "m", "h"] : "${var.deployment.bucket.arn}/${prefix}/*"]
       }
+      Parts    = { actions = ["s3:AbortMultipartUpload"], resources = ["${var.deployment.bucket.arn}/m/*"] }
       Uploads  = { actions = ["s3:PutObject"], resources = ["${var.deployment.bucket.arn}/staging/*"] }
       Presence = { actions = ["s3:ListBucket"], resources = [var.deployment.bucket.arn] }
       Bells    = { actions = ["sqs:SendMessage"], resources = [var.deployment.doorbells.arn, var.deployment.timers.arn] }
       Secrets  = { actions = ["secretsmanager:GetSecretValue"], resources = var.deployment.secret_arns }
       Encryption = {
-        actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+        actions = [
+          "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+        ]
         resources = var.deployment.kms_key_arn == null ? [] : [var.deployment.kms_key_arn]
+        # Through the services alone, which ask on the server's behalf.
+        condition = {
+          StringEquals = { "kms:ViaService" = [for service in ["dynamodb", "s3", "secretsmanager", "sqs"] : "${service}.${data.aws_region.current.region}.amazonaws.com"] }
+        }
       }
     } : id => statement if length(statement.resources) > 0
   }
@@ -77,12 +84,15 @@ resource "aws_iam_role_policy" "task" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      for id, statement in local.task_statements : {
-        Sid      = id
-        Effect   = "Allow"
-        Action   = statement.actions
-        Resource = statement.resources
-      }
+      for id, statement in local.task_statements : merge(
+        {
+          Sid      = id
+          Effect   = "Allow"
+          Action   = statement.actions
+          Resource = statement.resources
+        },
+        try({ Condition = statement.condition }, {}),
+      )
     ]
   })
 }

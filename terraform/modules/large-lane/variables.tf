@@ -120,6 +120,12 @@ variable "allowed_cidrs" {
   }
 }
 
+variable "web_acl_arn" {
+  description = "ARN of a WAF web ACL for the load balancer; null for none."
+  type        = string
+  default     = null
+}
+
 variable "access_log_bucket" {
   description = "Name of a bucket for the load balancer's access logs, whose policy lets the load balancer write there; null for none."
   type        = string

@@ -31,6 +31,9 @@ locals {
       Effect   = "Allow"
       Action   = ["kms:Decrypt"]
       Resource = [var.kms_key_arn]
+      Condition = {
+        StringEquals = { "kms:ViaService" = "dynamodb.${var.place.region}.amazonaws.com" }
+      }
     }],
   )
 }

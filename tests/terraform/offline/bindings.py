@@ -53,9 +53,7 @@ class _Use:
     """How one attribute or block of a class is used, and the code that gets it."""
 
     def __init__(self, match: re.Match):
-        self.computed, self.optional, self.required = (
-            match[word] == "true" for word in ("computed", "optional", "required")
-        )
+        self.computed, self.optional, self.required = (match[word] == "true" for word in ("computed", "optional", "required"))
         self.code = match["code"]
 
     @property

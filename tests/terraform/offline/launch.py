@@ -41,6 +41,16 @@ def terraform_program() -> str:
     return program
 
 
+def plain_environment(**extra: str) -> dict[str, str]:
+    """Terraform's environment for what needs no provider, with more variables."""
+    environment = {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", **extra}
+    # A variable that names a file which does not exist would only make Terraform warn.
+    file = environment.get("TF_CLI_CONFIG_FILE")
+    if file is not None and not Path(file).exists():
+        del environment["TF_CLI_CONFIG_FILE"]
+    return environment
+
+
 def real_provider_can_be_had() -> bool:
     """Whether `terraform init` gets the real AWS provider: tried, and remembered for an hour."""
     answer = tools_folder() / "real-provider.txt"
@@ -63,7 +73,7 @@ def real_environment() -> dict[str, str]:
     """Terraform's environment for the real provider, which is downloaded once for all folders."""
     cache = tools_folder() / "plugins"
     cache.mkdir(parents=True, exist_ok=True)
-    return _environment({"TF_PLUGIN_CACHE_DIR": str(cache), "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"})
+    return plain_environment(TF_PLUGIN_CACHE_DIR=str(cache), TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE="1")
 
 
 @contextmanager
@@ -88,19 +98,10 @@ def stub_environment(folders: Iterable[Path], emulator: str | None = None, rende
             if not attach:
                 raise Failure(f"the stub provider did not start (exit code {stub.wait()}): see above")
             (Path(scratch) / "empty.rc").touch()
-            yield _environment({"TF_REATTACH_PROVIDERS": attach, "TF_CLI_CONFIG_FILE": f"{scratch}/empty.rc"})
+            yield plain_environment(TF_REATTACH_PROVIDERS=attach, TF_CLI_CONFIG_FILE=f"{scratch}/empty.rc")
         finally:
             stub.stdin.close()
             stub.wait()
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    environment = dict(os.environ, CHECKPOINT_DISABLE="1", TF_IN_AUTOMATION="1", TF_INPUT="0", **extra)
-    # A variable that names a file which does not exist would only make Terraform warn.
-    file = environment.get("TF_CLI_CONFIG_FILE")
-    if file is not None and not Path(file).exists():
-        del environment["TF_CLI_CONFIG_FILE"]
-    return environment
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from offline.provider import policy_document
 
 def statement(**given: object) -> dict:
     """A statement's block as Terraform sends it: everything that is not given is null or empty."""
-    empty = {name: None for name in ("sid", "effect", "actions", "not_actions", "resources", "not_resources")}
+    empty = dict.fromkeys(("sid", "effect", "actions", "not_actions", "resources", "not_resources"))
     return {**empty, "principals": [], "not_principals": [], "condition": [], **given}
 
 
@@ -26,10 +26,15 @@ class PolicyDocument(unittest.TestCase):
 
     def test_what_is_denied_by_exception(self) -> None:
         document = rendered(statement(sid="No", effect="Deny", not_actions=["iam:*"], not_resources=["a", "b"]))
-        self.assertEqual(document["Statement"], [{"Sid": "No", "Effect": "Deny", "NotAction": "iam:*", "NotResource": ["b", "a"]}])
+        self.assertEqual(
+            document["Statement"], [{"Sid": "No", "Effect": "Deny", "NotAction": "iam:*", "NotResource": ["b", "a"]}]
+        )
 
     def test_principals(self) -> None:
-        services = [{"type": "Service", "identifiers": ["b.amazonaws.com", "a.amazonaws.com"]}, {"type": "AWS", "identifiers": ["1"]}]
+        services = [
+            {"type": "Service", "identifiers": ["b.amazonaws.com", "a.amazonaws.com"]},
+            {"type": "AWS", "identifiers": ["1"]},
+        ]
         everyone = [{"type": "*", "identifiers": ["*"]}]
         document = rendered(statement(principals=services, actions=["a:b"]), statement(not_principals=everyone, actions=["a:b"]))
         self.assertEqual(document["Statement"][0]["Principal"], {"Service": ["b.amazonaws.com", "a.amazonaws.com"], "AWS": "1"})
@@ -52,9 +57,13 @@ class PolicyDocument(unittest.TestCase):
         self.assertEqual(document["Statement"][0]["Condition"], expected)
 
     def test_documents_are_joined_and_overridden_by_name(self) -> None:
-        base = policy_document.render({"statement": [statement(sid="A", actions=["a:1"]), statement(sid="B", actions=["b:1"])]})["json"]
+        base = policy_document.render({"statement": [statement(sid="A", actions=["a:1"]), statement(sid="B", actions=["b:1"])]})[
+            "json"
+        ]
         other = policy_document.render({"statement": [statement(sid="B", actions=["b:2"]), statement(actions=["c:1"])]})["json"]
-        document = rendered(statement(sid="C", actions=["c:0"]), source_policy_documents=[base], override_policy_documents=[other])
+        document = rendered(
+            statement(sid="C", actions=["c:0"]), source_policy_documents=[base], override_policy_documents=[other]
+        )
         actions = [(item.get("Sid"), item["Action"]) for item in document["Statement"]]
         self.assertEqual(actions, [("A", "a:1"), ("B", "b:2"), ("C", "c:0"), (None, "c:1")])
         with self.assertRaises(policy_document.InvalidPolicy):

@@ -53,7 +53,9 @@ class Schema(unittest.TestCase):
 
     def test_objects_that_are_attributes_have_their_members(self) -> None:
         kind, (word, members) = block("aws_security_group")["attributes"]["ingress"]["type"]
-        self.assertEqual((kind, word, members["from_port"], members["cidr_blocks"]), ("set", "object", "number", ["list", "string"]))
+        self.assertEqual(
+            (kind, word, members["from_port"], members["cidr_blocks"]), ("set", "object", "number", ["list", "string"])
+        )
         kind, (word, members) = block("aws_acm_certificate")["attributes"]["domain_validation_options"]["type"]
         self.assertEqual((kind, word, members["resource_record_name"]), ("set", "object", "string"))
 

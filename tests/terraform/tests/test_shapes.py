@@ -24,7 +24,12 @@ def nested(nesting: str, **attributes: dict) -> dict:
 
 class ToTheApi(unittest.TestCase):
     def test_names_blocks_and_numbers_are_the_apis(self) -> None:
-        value = {"name": "p", "source_parameters": [{"filter_criteria": [{"filter": [{"pattern": "{}"}]}], "dynamodb_stream_parameters": [{"batch_size": 5.0}]}]}
+        value = {
+            "name": "p",
+            "source_parameters": [
+                {"filter_criteria": [{"filter": [{"pattern": "{}"}]}], "dynamodb_stream_parameters": [{"batch_size": 5.0}]}
+            ],
+        }
         taken, left = shapes.parameters(shape("pipes", "CreatePipe"), value, {})
         parameters = {"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}, "DynamoDBStreamParameters": {"BatchSize": 5}}
         self.assertEqual((taken, left), ({"Name": "p", "SourceParameters": parameters}, set()))
@@ -40,15 +45,23 @@ class ToTheApi(unittest.TestCase):
             shapes.parameters(pipe, {"source_parameters": [{"nonsense": "x"}]}, {})
 
     def test_a_name_counts_where_it_is_meant(self) -> None:
-        renamed = {"name": "filterName", "metric_transformation": "metricTransformations", "metric_transformation.name": "metricName"}
-        taken, _ = shapes.parameters(shape("logs", "PutMetricFilter"), {"name": "f", "metric_transformation": [{"name": "m"}]}, renamed)
+        renamed = {
+            "name": "filterName",
+            "metric_transformation": "metricTransformations",
+            "metric_transformation.name": "metricName",
+        }
+        taken, _ = shapes.parameters(
+            shape("logs", "PutMetricFilter"), {"name": "f", "metric_transformation": [{"name": "m"}]}, renamed
+        )
         self.assertEqual(taken, {"filterName": "f", "metricTransformations": [{"metricName": "m"}]})
 
 
 class FromTheApi(unittest.TestCase):
     def test_what_was_asked_for_is_told_and_what_was_not_is_left(self) -> None:
         block = {"attributes": {"name": STRING, "size": NUMBER}, "blocks": {}}
-        self.assertEqual(shapes.observed(block, {"name": "a", "size": None}, {"Name": "b", "Size": 3}, {}), {"name": "b", "size": None})
+        self.assertEqual(
+            shapes.observed(block, {"name": "a", "size": None}, {"Name": "b", "Size": 3}, {}), {"name": "b", "size": None}
+        )
 
     def test_a_changed_block_is_noticed(self) -> None:
         block = {"attributes": {}, "blocks": {"rule": nested("list", days=NUMBER, id=STRING)}}

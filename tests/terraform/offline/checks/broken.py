@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import copies, policy, terraform_checks
+from ..errors import Failure
+from . import applied, copies, grants, policy, terraform_checks
 from .outcome import Outcome
 
 
@@ -15,7 +16,7 @@ class Break:
     """One way to break the module."""
 
     name: str
-    #: The check that must fail: format, validate, test or policy.
+    #: The check that must fail: format, validate, test, grants, apply or policy.
     check: str
     #: Where: files of the module, and a regular expression of which the first match is replaced.
     files: str
@@ -25,18 +26,21 @@ class Break:
     message: str
     #: The folder in which it is noticed, within the module.
     folder: str = "."
+    #: Which tests are run for it.
+    tests: tuple[str, ...] = ()
 
     def make(self, scratch: Path) -> Path:
         """A copy of the module that is broken so. A scan of policies looks at the module as it is, not at examples."""
-        scratch.mkdir()
         without = ("examples", "tests") if self.check == "policy" else ()
         module = copies.copy_of_module(scratch, without)
         copies.change(module, self.files, self.old, self.new)
+        if self.check != "format":
+            terraform_checks.reformat(module)
         return module
 
 
 BREAKS = [
-    Break("an unformatted file", "format", "variables.tf", r"\Z", "locals {\n  x=1\n}\n", "+  x = 1"),
+    Break("an unformatted file", "format", "variables.tf", r"\Z", "locals {\n  x=1\n}\n", "+ x = 1"),
     Break("an unformatted example", "format", "examples/minimal/main.tf", r"^  source +=", "  source  =", "main.tf"),
     Break(
         "a misspelt argument", "validate", "queues.tf", r"visibility_timeout_seconds", "visibilty_timeout_seconds",
@@ -55,7 +59,7 @@ BREAKS = [
         'Blocks of type "point_in_time_recover" are not expected here',
     ),
     Break(
-        "a block too many", "validate", "schedules.tf", r"( flexible_time_window \{.*?\n  \}\n)", r"\1\n \1",
+        "a block too many", "validate", "schedules.tf", r"(  flexible_time_window \{.*?\n  \}\n)", r"\1\n\1",
         'No more than 1 "flexible_time_window" blocks are allowed',
     ),
     Break(
@@ -83,20 +87,33 @@ BREAKS = [
         'An argument named "config_fil" is not expected here', "examples/minimal",
     ),
     Break(
-        "a test that expects something else", "test", "tests/*.tftest.hcl", r"(condition( +)= )[^\n]*==[^\n]*\n", r"\1false\n",
-        "Test assertion failed",
+        "a test that expects something else", "test", "tests/minimal.tftest.hcl", r'(ledger\.name == )"cloakroom-ledger"', r'\1"another"', "Test assertion failed",
+        tests=("tests/minimal.tftest.hcl",),
     ),
     Break(
         "a doorbell queue that does not keep order per stream", "test", "queues.tf",
         r"(aws_sqs_queue\" \"doorbells\".*?)deduplication_scope( +)= \"messageGroup\"", r'\1deduplication_scope\2= "queue"', "Test assertion failed",
+        tests=("tests/minimal.tftest.hcl",),
     ),
     Break(
-        "a policy for all actions", "policy", "modules/function/main.tf", r"Action   = statement\.actions", 'Action   = "*"',
-        "CKV_AWS_62",
+        "a function that may do everything", "grants", "modules/function/main.tf", r"Action   = statement\.actions", 'Action   = "*"',
+        "allows the wildcard action *", "examples/minimal",
     ),
     Break(
-        "a policy for all resources", "policy", "modules/pipe/main.tf", r"Resource = \[var\.dead_letter_arn\]", 'Resource = "*"',
-        "CKV_AWS_290",
+        "a function that may do one thing with everything", "grants", "functions.tf", r"(doorbells = \{.*?resources = )\[[^\]]*\]", r'\1["*"]',
+        "Doorbells allows sqs:SendMessage on the wildcard resource *", "examples/minimal",
+    ),
+    Break(
+        "a pipe that may call every function", "grants", "modules/pipe/main.tf", r"Resource = \[var\.function_arn\]", 'Resource = "*"',
+        "CallTheFunction allows lambda:InvokeFunction on the wildcard resource *", "examples/minimal",
+    ),
+    Break(
+        "a scheduler that may do everything", "policy", "schedules.tf", r'Action   = \["lambda:InvokeFunction"\]', 'Action   = "*"',
+        "CKV_AWS_63",
+    ),
+    Break(
+        "a deployment that is never finished", "apply", "schedules.tf", r'(description +=) [^\n"]*\n', r'\1 timestamp()\n',
+        "apply: plan after apply: nothing may be left to do", "examples/minimal",
     ),
     Break(
         "a queue that is not encrypted", "policy", "queues.tf", r"sqs_managed_sse_enabled( +)= true", r"sqs_managed_sse_enabled\1= false",
@@ -116,26 +133,31 @@ BREAKS = [
 ]  # fmt: skip
 
 
-def caught(broken: Break, module: Path, environment: Mapping[str, str]) -> Outcome:
-    """Whether Terraform's checks catch a broken copy: the one that is meant fails with the right message, and those before
-    it pass."""
+def caught(broken: Break, scratch: Path, environment: Mapping[str, str]) -> Outcome:
+    """Whether the checks catch a broken copy: the one that is meant fails with the right message, and what Terraform itself
+    sees before it is fine."""
+    try:
+        module = broken.make(scratch)
+    except Failure as failure:
+        return Outcome(broken.name, False, str(failure))
     folder = module / broken.folder
-    steps = {
-        "format": lambda: terraform_checks.formatted(module),
-        "validate": lambda: terraform_checks.valid(folder, environment),
-        "test": lambda: terraform_checks.tested(folder, environment),
-    }
-    for check, run in steps.items():
-        outcome = run()
-        if check == broken.check:
-            return _expected(broken, outcome)
-        if not outcome.passed:
-            return Outcome(broken.name, False, f"`{check}` was not meant to fail, but says:\n{outcome.output}")
-    raise AssertionError(f"{broken.check} is no check of Terraform's")
+    if broken.check == "format":
+        return _expected(broken, terraform_checks.formatted(module))
+    valid = terraform_checks.valid(folder, environment)
+    if broken.check == "validate":
+        return _expected(broken, valid)
+    if not valid.passed:
+        return Outcome(broken.name, False, f"`validate` was not meant to fail, but says:\n{valid.output}")
+    if broken.check == "test":
+        return _expected(broken, terraform_checks.tested(folder, environment, broken.tests))
+    if broken.check == "grants":
+        return _expected(broken, grants.narrow(folder, environment))
+    done = applied.minimal(folder, scratch / "applied")
+    return _expected(broken, Outcome(done.name, done.passed, f"{done.name}: {done.output}"))
 
 
 def caught_by_policy(broken: Break, scan: policy.Scan) -> Outcome:
-    """Whether the security scan catches a broken copy, and finds nothing that the break does not explain."""
+    """Whether the security scan catches a broken copy: `scan` is what it found beyond the findings in the module itself."""
     return _expected(broken, scan.outcome())
 
 

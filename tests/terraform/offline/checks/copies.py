@@ -14,7 +14,8 @@ BESIDE = ("crates", "pipes")
 
 
 def copy_of_module(folder: Path, without: tuple[str, ...] = ()) -> Path:
-    """Copies the module into a folder, with what it reads beside it."""
+    """Copies the module into a new folder, with what it reads beside it."""
+    folder.mkdir()
     for name in BESIDE:
         (folder / name).symlink_to(ROOT / name)
     ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", *without)

@@ -30,6 +30,12 @@ class Scan:
     #: Exceptions that give no reason.
     unexplained: list[str] = field(default_factory=list)
 
+    def beyond(self, other: Scan) -> Scan:
+        """The scan without what another one found too."""
+        failed = [item for item in self.failed if item not in other.failed]
+        unexplained_ = [item for item in self.unexplained if item not in other.unexplained]
+        return Scan(self.passed, self.skipped, failed, unexplained_)
+
     def outcome(self) -> Outcome:
         """The scan as a check of its own. One that looked at nothing has failed."""
         name = f"policy: {self.passed} passed, {self.skipped} excepted, {len(self.failed)} failed"
@@ -37,54 +43,42 @@ class Scan:
         return Outcome(name, not problems, "\n".join(problems))
 
 
-def scan(folders: list[Path]) -> list[Scan]:
-    """Scans folders, all by one start of checkov, which takes longer than most of its work."""
-    command = [str(install.checkov()), "--framework", "terraform", "--output", "json", "--compact", "--quiet"]
+def scan(folders: list[Path], around: Path) -> list[Scan]:
+    """Scans modules, all by one start of checkov, which takes longer than most of its work. They are all below one folder,
+    since checkov mixes up the modules of several that it is given."""
+    command = [str(install.checkov()), "--directory", str(around), "--framework", "terraform", "--output", "json", "--compact"]
     # Policies and the texts about them come with the package; no module is downloaded, no version is asked for.
     command += ["--skip-download", "--download-external-modules", "false", "--skip-results-upload"]
-    for folder in folders:
-        command += ["--directory", str(folder)]
     environment = dict(os.environ, CKV_SKIP_PACKAGE_UPDATE_CHECK="true", LOG_LEVEL="ERROR")
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     try:
-        reports = _documents(done.stdout)
+        report = json.loads(done.stdout)
     except ValueError as error:
-        raise Failure(f"checkov answered with something else than reports: {error}\n{done.stdout}\n{done.stderr}") from error
-    if len(reports) != len(folders):
-        raise Failure(f"checkov reported {len(reports)} of {len(folders)} folders:\n{done.stderr}")
-    return [_read(report, folder) for report, folder in zip(reports, folders)]
+        raise Failure(f"checkov answered with something else than a report: {error}\n{done.stdout}\n{done.stderr}") from error
+    return [_of(report, folder) for folder in folders]
 
 
-def _documents(text: str) -> list[dict]:
-    """One document after the other, as checkov writes them for several folders."""
-    decoder, documents, place = json.JSONDecoder(), [], 0
-    text = text.strip()
-    while place < len(text):
-        document, place = decoder.raw_decode(text, place)
-        documents.append(document)
-        while place < len(text) and text[place].isspace():
-            place += 1
-    return documents
-
-
-def _read(report: dict, folder: Path) -> Scan:
-    scan_ = Scan(unexplained=unexplained(folder))
-    # A folder without anything to look at has a report of counts only.
-    scan_.passed = report.get("summary", report).get("passed", 0)
-    results = report.get("results", {})
-    scan_.skipped = len(results.get("skipped_checks", ()))
-    for error in results.get("parsing_errors", ()):
-        scan_.failed.append(f"not read: {error}")
-    for finding in results.get("failed_checks", ()):
-        place = f"{finding['repo_file_path']}:{finding['file_line_range'][0]}"
-        scan_.failed.append(f"{finding['check_id']} {finding['resource']} ({place}): {finding['check_name']}")
+def _of(report: dict, folder: Path) -> Scan:
+    """What a report tells of one of the folders."""
+    scan_, results = Scan(unexplained=unexplained(folder)), report.get("results", {})
+    inside = f"{folder}{os.sep}"
+    for kind in ("passed", "skipped", "failed"):
+        for finding in results.get(f"{kind}_checks", ()):
+            if not finding["file_abs_path"].startswith(inside):
+                continue
+            if kind == "failed":
+                place = f"{finding['file_abs_path'].removeprefix(inside)}:{finding['file_line_range'][0]}"
+                scan_.failed.append(f"{finding['check_id']} {finding['resource']} ({place}): {finding['check_name']}")
+            else:
+                setattr(scan_, kind, getattr(scan_, kind) + 1)
+    scan_.failed += [f"not read: {file}" for file in results.get("parsing_errors", ()) if str(file).startswith(inside)]
     return scan_
 
 
 def unexplained(folder: Path) -> list[str]:
     """Exceptions in a folder's files that give no reason."""
     return [
-        f"{file.relative_to(folder)}: the exception from {match['check']} gives no reason: write checkov:skip={match['check']}:why"
+        f"{file.relative_to(folder)}: the exception from {match['check']} gives no reason: write it after a colon"
         for file in sorted(folder.rglob("*.tf"))
         for match in SKIP.finditer(file.read_text())
         if len((match["reason"] or "").strip(": ")) < 10

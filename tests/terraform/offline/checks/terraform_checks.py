@@ -20,8 +20,16 @@ def roots(module: Path) -> list[Path]:
 def formatted(module: Path) -> Outcome:
     """Whether every file is written as `terraform fmt` writes it."""
     command = [launch.terraform_program(), "fmt", "-check", "-diff", "-recursive", str(module)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, env=launch.plain_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return Outcome("format", done.returncode == 0, done.stdout)
+
+
+def reformat(module: Path) -> None:
+    """Writes every file as `terraform fmt` does, so that a change is not found by its spaces."""
+    command = [launch.terraform_program(), "fmt", "-recursive", str(module)]
+    done = subprocess.run(command, env=launch.plain_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Failure(done.stdout)
 
 
 def valid(folder: Path, environment: Mapping[str, str]) -> Outcome:

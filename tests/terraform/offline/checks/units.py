@@ -14,6 +14,15 @@ def run() -> Outcome:
     """Runs them in the environment of the stub provider, which has what they need."""
     environment = dict(os.environ, PYTHONPATH=str(HERE), PYTHONDONTWRITEBYTECODE="1")
     environment["TERRAFORM_SCHEMA_FOLDER"] = str(install.schema_folder())
-    command = [str(install.provider_python()), "-m", "unittest", "discover", "--start-directory", str(HERE / "tests"), "--top-level-directory", str(HERE)]
+    command = [
+        str(install.provider_python()),
+        "-m",
+        "unittest",
+        "discover",
+        "--start-directory",
+        str(HERE / "tests"),
+        "--top-level-directory",
+        str(HERE),
+    ]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return Outcome("units", done.returncode == 0, done.stdout)

@@ -98,7 +98,9 @@ class Queue(AttributesKind):
 
     def create(self, want: dict) -> dict:
         sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName=want["name"], Attributes=self.settings(want), tags=want.get("tags_all") or {})["QueueUrl"]
+        url = sqs.create_queue(QueueName=want["name"], Attributes=self.settings(want), tags=want.get("tags_all") or {})[
+            "QueueUrl"
+        ]
         return self.read({**want, "id": url, "url": url})
 
     def read(self, state: dict) -> dict | None:
@@ -221,7 +223,10 @@ class TopicPolicy(AttributesKind):
     def delete(self, state: dict) -> None:
         # A topic always has a policy: it gets back one that lets only its own account in.
         root = f"arn:aws:iam::{self.aws.account}:root"
-        self._set(state["arn"], shapes.document([{"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sns:*", "Resource": state["arn"]}]))
+        self._set(
+            state["arn"],
+            shapes.document([{"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sns:*", "Resource": state["arn"]}]),
+        )
 
     def _set(self, arn: str, text: str) -> None:
         self.aws.client("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=text)

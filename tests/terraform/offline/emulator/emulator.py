@@ -6,26 +6,34 @@ import threading
 from collections.abc import Mapping
 
 from ..errors import Failure
-from . import access, attributes, functions, messaging, storage, tables, watching, web
+from . import access, attributes, functions, messaging, network, storage, tables, watching, web
 from .aws import Aws
-from .kind import ApiKind, Calls, Kind, NotMade
+from .kind import ApiKind, Calls, Kind
 
 CALLS: Mapping[str, Calls] = {
     name: calls
-    for module in (access, functions, messaging, storage, watching, web)
+    for module in (access, functions, messaging, network, storage, watching, web)
     for name, calls in module.CALLS.items()
 }
 #: Types whose calls need more than a table.
 SPECIAL: Mapping[str, type[ApiKind]] = {
+    "aws_apigatewayv2_stage": web.Stage,
     "aws_cloudwatch_metric_alarm": watching.MetricAlarm,
+    "aws_ecs_service": network.Service,
+    "aws_ecs_task_definition": network.TaskDefinition,
     "aws_lambda_function": functions.Function,
+    "aws_lb": network.Attributed,
+    "aws_lb_listener": network.Listener,
+    "aws_lb_target_group": network.Attributed,
     "aws_pipes_pipe": messaging.Pipe,
+    "aws_route53_record": network.Record,
     "aws_s3_bucket_notification": storage.Notification,
     "aws_s3_object": storage.Object,
+    "aws_security_group": network.SecurityGroup,
+    "aws_vpc_security_group_egress_rule": network.SecurityGroupRule,
+    "aws_vpc_security_group_ingress_rule": network.SecurityGroupRule,
 }
 OWN: Mapping[str, type] = {**attributes.KINDS, "aws_dynamodb_table": tables.Table}
-#: What the emulator has no such thing of, and why. It is recorded in the state with a warning, and nothing is made.
-NOT_MADE: Mapping[str, str] = {}
 
 
 class Emulator:
@@ -53,6 +61,4 @@ class Emulator:
             return OWN[name](name, block, self.aws)
         if name in CALLS:
             return SPECIAL.get(name, ApiKind)(name, block, self.aws, CALLS[name])
-        if name in NOT_MADE:
-            return NotMade(name, block, NOT_MADE[name])
         raise Failure(f"nothing knows how to make {name} on the emulator: add it to tests/terraform/offline/emulator")

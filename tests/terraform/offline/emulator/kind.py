@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from ..errors import Failure
-from ..provider import values
 from . import shapes, tags
 from .aws import Aws
 
@@ -29,8 +28,6 @@ class Kind:
     forcing: frozenset[str] = frozenset()
     #: Computed attributes that change with every update.
     volatile: frozenset[str] = frozenset()
-    #: Why the resource is only recorded, where the emulator has no such thing.
-    warning: str | None = None
 
     def create(self, want: dict) -> dict:
         """Makes it; gives back its state, with what is known now."""
@@ -143,7 +140,9 @@ class ApiKind(Kind):
     def _settable(self) -> dict[str, object]:
         """Attributes and blocks that a configuration may set and that the API must be told of."""
         attributes = {
-            name: attribute for name, attribute in self.block["attributes"].items() if attribute["required"] or attribute["optional"]
+            name: attribute
+            for name, attribute in self.block["attributes"].items()
+            if attribute["required"] or attribute["optional"]
         }
         both = {**attributes, **self.block["blocks"]}
         return {name: item for name, item in both.items() if name not in OF_THE_PROVIDER | self.calls.local}
@@ -170,19 +169,19 @@ class ApiKind(Kind):
         return frozenset(name for name in self._settable() if name in keys or not taken(name)) - self.elsewhere
 
     def _send(self, calls: tuple[str, ...], want: dict) -> dict:
-        """Makes the calls; an argument that none of them takes is an error, so that nothing is made up."""
-        answers: dict = {}
-        unknown: set[str] | None = None
-        for place, call in enumerate(calls):
-            request, left, says_something = self.request(call, want)
-            unknown = left if unknown is None else unknown & left
-            if place == 0 or says_something:
-                answers = {**getattr(self.client, call)(**request), **answers}
-        unknown = (unknown or set()) - set(self.calls.key.values())
+        """Makes the calls; an argument that none of them takes is an error before anything is made, so that nothing is
+        made up."""
+        requests = [(call, *self.request(call, want)) for call in calls]
+        unknown = set.intersection(*(left for _, _, left, _ in requests)) if requests else set()
+        unknown -= set(self.calls.key.values())
         if calls is self.update_calls:
             unknown -= self.forcing | self.elsewhere
         if unknown:
             raise Failure(f"the emulated apply does not know the argument {', '.join(sorted(unknown))}")
+        answers: dict = {}
+        for place, (call, request, _, says_something) in enumerate(requests):
+            if place == 0 or says_something:
+                answers = {**getattr(self.client, call)(**request), **answers}
         return answers
 
     def request(self, call: str, want: dict) -> tuple[dict, set[str], bool]:
@@ -204,25 +203,6 @@ class ApiKind(Kind):
             for parameter, name in self.calls.key.items()
             if parameter in members and isinstance(state.get(name), str)
         }
-
-
-class NotMade(Kind):
-    """A type that the emulator has no such thing of: it is recorded in the state, with a warning that says why."""
-
-    def __init__(self, name: str, block: dict, reason: str):
-        self.name, self.block, self.warning = name, block, reason
-
-    def create(self, want: dict) -> dict:
-        return {**want, "id": want.get("name") or self.name} if values.is_unknown(want.get("id")) else want
-
-    def read(self, state: dict) -> dict:
-        return state
-
-    def update(self, prior: dict, want: dict) -> dict:
-        return want
-
-    def delete(self, state: dict) -> None:
-        return
 
 
 def _tuple(calls: tuple[str, ...] | str) -> tuple[str, ...]:

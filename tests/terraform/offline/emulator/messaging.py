@@ -1,4 +1,4 @@
-"""EventBridge, with its pipes and schedules. Queues and topics are in `attributes`."""
+"""EventBridge, with its pipes and schedules, and subscriptions. Queues and topics are in `attributes`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,28 @@ def _known_target(_aws: Aws, state: dict, _answer: dict) -> dict:
     return {"id": f"{state['rule']}-{state['target_id']}"}
 
 
+def _subscription(_aws: Aws, _state: dict, answer: dict) -> dict:
+    return {"id": answer["SubscriptionArn"], "arn": answer["SubscriptionArn"]}
+
+
+def _read_subscription(aws: Aws, state: dict) -> dict | None:
+    pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=state["topic_arn"])
+    found = any(item["SubscriptionArn"] == state["arn"] for page in pages for item in page["Subscriptions"])
+    return {} if found else None
+
+
 CALLS = {
+    "aws_sns_topic_subscription": Calls(
+        "sns",
+        create="subscribe",
+        key={"SubscriptionArn": "arn"},
+        read=_read_subscription,
+        delete="unsubscribe",
+        # Of the provider's own waiting.
+        local=frozenset({"confirmation_timeout_in_minutes", "endpoint_auto_confirms"}),
+        always={"ReturnSubscriptionArn": True},
+        known=_subscription,
+    ),
     "aws_pipes_pipe": Calls(
         "pipes",
         create="create_pipe",

@@ -141,7 +141,12 @@ def _told(type_: object, answer: object, present: object) -> object:
     if isinstance(type_, list) and type_[0] == "map" and isinstance(answer, list):
         key, content = next(pair for pair in PAIRS if not answer or pair[0] in answer[0])
         return {item[key]: item[content] for item in answer}
-    if isinstance(type_, list) and type_[0] == "set" and isinstance(present, list) and sorted(map(str, answer)) == sorted(map(str, present)):
+    if (
+        isinstance(type_, list)
+        and type_[0] == "set"
+        and isinstance(present, list)
+        and sorted(map(str, answer)) == sorted(map(str, present))
+    ):
         return present
     return answer
 

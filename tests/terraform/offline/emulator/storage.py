@@ -75,7 +75,9 @@ def _by_bucket(_aws: Aws, state: dict, _answer: dict) -> dict:
 
 def _setting(put: str, get: str, delete: object, inside: str | None, answer: str | None = None, **more: object) -> Calls:
     """One thing that is set on a bucket as a whole."""
-    return Calls("s3", create=put, update=put, key=BUCKET, read=get, delete=delete, inside=inside, answer=answer, known=_by_bucket, **more)
+    return Calls(
+        "s3", create=put, update=put, key=BUCKET, read=get, delete=delete, inside=inside, answer=answer, known=_by_bucket, **more
+    )
 
 
 CALLS = {

@@ -61,7 +61,9 @@ class Table(Kind):
             **state,
             "arn": table["TableArn"],
             "billing_mode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
-            "deletion_protection_enabled": _as(state, "deletion_protection_enabled", table.get("DeletionProtectionEnabled", False)),
+            "deletion_protection_enabled": _as(
+                state, "deletion_protection_enabled", table.get("DeletionProtectionEnabled", False)
+            ),
             "stream_enabled": _as(state, "stream_enabled", stream.get("StreamEnabled", False)),
             "stream_arn": table.get("LatestStreamArn", ""),
             "stream_label": table.get("LatestStreamLabel", ""),
@@ -122,7 +124,9 @@ class Table(Kind):
     def _set_backups(self, want: dict) -> None:
         blocks = want.get("point_in_time_recovery") or [{"enabled": False}]
         specification = {"PointInTimeRecoveryEnabled": blocks[0]["enabled"]}
-        self.aws.client("dynamodb").update_continuous_backups(TableName=want["name"], PointInTimeRecoverySpecification=specification)
+        self.aws.client("dynamodb").update_continuous_backups(
+            TableName=want["name"], PointInTimeRecoverySpecification=specification
+        )
 
     def _lifetime(self, state: dict) -> dict:
         answer = self.aws.client("dynamodb").describe_time_to_live(TableName=state["name"])["TimeToLiveDescription"]

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from . import shapes
 from .aws import Aws
-from .kind import Calls
+from .kind import ApiKind, Calls
 
 SERVICE = "apigatewayv2"
+
+
+class Stage(ApiKind):
+    """A stage. The settings of its routes are a map in the API, and blocks in Terraform."""
+
+    def request(self, call: str, want: dict) -> tuple[dict, set[str], bool]:
+        settings = want.get("route_settings") or []
+        request, left, says_something = super().request(call, {**want, "route_settings": []})
+        for block in settings:
+            taken, _ = shapes.parameters(self._shape(call).members["RouteSettings"].value, block, {})
+            request.setdefault("RouteSettings", {})[block["route_key"]] = taken
+        return request, left, says_something
+
+
+def _read_stage(aws: Aws, state: dict) -> dict:
+    answer = aws.client(SERVICE).get_stage(ApiId=state["api_id"], StageName=state["name"])
+    settings = answer.get("RouteSettings") or {}
+    return {**answer, "RouteSettings": [{"RouteKey": route, **items} for route, items in sorted(settings.items())]}
 
 
 def _api(aws: Aws, _state: dict, answer: dict) -> dict:
@@ -76,7 +95,7 @@ CALLS = {
         SERVICE,
         create="create_stage",
         key={"ApiId": "api_id", "StageName": "name"},
-        read="get_stage",
+        read=_read_stage,
         update="update_stage",
         delete="delete_stage",
         renamed={"name": "StageName"},
@@ -90,6 +109,7 @@ CALLS = {
         read="get_domain_name",
         update="update_domain_name",
         delete="delete_domain_name",
+        renamed={"domain_name_configuration.target_domain_name": "ApiGatewayDomainName"},
         known=lambda aws, state, _answer: {
             "id": state["domain_name"],
             "arn": f"arn:aws:apigateway:{aws.region}::/domainnames/{state['domain_name']}",

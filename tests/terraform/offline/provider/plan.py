@@ -45,4 +45,3 @@ def _plan_provider_settings(block: dict, config: dict, planned: dict, settings: 
             planned["tags_all"] = UNKNOWN
         else:
             planned["tags_all"] = {**settings["default_tags"], **(tags or {})}
-

@@ -15,7 +15,9 @@ def _arn(service: str, rest: str) -> str:
     return f"arn:aws:{service}:{{region}}:{{account}}:{rest}"
 
 
-_INVOKE = "arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/arn:aws:lambda:{region}:{account}:function:{function_name}/invocations"
+_FUNCTION = _arn("lambda", "function:{function_name}")
+_INVOKE = f"arn:aws:apigateway:{{region}}:lambda:path/2015-03-31/functions/{_FUNCTION}/invocations"
+
 #: What AWS makes of the names, by type. `{hash}` is ten characters that follow from the resource's own arguments.
 TEMPLATES: Mapping[str, Mapping[str, str]] = {
     "aws_apigatewayv2_api": {
@@ -32,7 +34,10 @@ TEMPLATES: Mapping[str, Mapping[str, str]] = {
     },
     "aws_apigatewayv2_domain_name": {"id": "{domain_name}", "arn": "arn:aws:apigateway:{region}::/domainnames/{domain_name}"},
     "aws_cloudwatch_composite_alarm": {"id": "{alarm_name}", "arn": _arn("cloudwatch", "alarm:{alarm_name}")},
-    "aws_cloudwatch_dashboard": {"id": "{dashboard_name}", "dashboard_arn": "arn:aws:cloudwatch::{account}:dashboard/{dashboard_name}"},
+    "aws_cloudwatch_dashboard": {
+        "id": "{dashboard_name}",
+        "dashboard_arn": "arn:aws:cloudwatch::{account}:dashboard/{dashboard_name}",
+    },
     "aws_cloudwatch_event_api_destination": {"id": "{name}", "arn": _arn("events", "api-destination/{name}/{hash}")},
     "aws_cloudwatch_event_bus": {"id": "{name}", "arn": _arn("events", "event-bus/{name}")},
     "aws_cloudwatch_event_connection": {"id": "{name}", "arn": _arn("events", "connection/{name}/{hash}")},
@@ -118,6 +123,8 @@ def render(type_: str, block: dict, planned: dict) -> dict:
     names.setdefault("group_name", "default")
     templates = TEMPLATES.get(type_, OTHERS)
     decided = {
-        name: templates[name].format_map(names) if name in templates else value for name, value in planned.items() if values.is_unknown(value)
+        name: templates[name].format_map(names) if name in templates else value
+        for name, value in planned.items()
+        if values.is_unknown(value)
     }
     return values.settled(block, planned, decided)

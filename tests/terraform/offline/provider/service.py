@@ -51,6 +51,10 @@ class Provider:
         self.empty_settings = {"region": DEFAULT_REGION, "default_tags": {}}
 
     def GetProviderSchema(self, _request: object, _context: object) -> object:
+        return self._schema_response
+
+    @functools.cached_property
+    def _schema_response(self) -> object:
         response = self.messages.GetProviderSchema.Response()
         response.provider.CopyFrom(protocol.schema_message(self.messages, self.schema["provider"]))
         response.provider_meta.CopyFrom(protocol.schema_message(self.messages, {"attributes": {}, "blocks": {}}))
@@ -151,9 +155,6 @@ class Provider:
             planned = values.settled(block, planned, kind.create(planned))
         else:
             planned = values.settled(block, planned, kind.update(prior, planned))
-        if kind.warning and planned is not None:
-            summary = f"{request.type_name} is not made: {kind.warning}"
-            response.diagnostics.add(severity=self.messages.Diagnostic.WARNING, summary=summary)
         response.new_state.msgpack = values.encode(planned)
         return response
 
