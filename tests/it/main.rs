@@ -12,6 +12,7 @@ mod large;
 mod limits;
 mod operate;
 mod packing;
+mod release;
 mod restart;
 mod schemes;
 mod support;

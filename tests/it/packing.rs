@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
 
-const X86_64: u8 = 62;
-const ARM64: u8 = 183;
+pub(crate) const X86_64: u8 = 62;
+pub(crate) const ARM64: u8 = 183;
 
 fn build_lambdas(arguments: &[&str]) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build-lambdas");
@@ -21,7 +21,7 @@ fn build_lambdas(arguments: &[&str]) -> Output {
 }
 
 /// As much of a program as the script looks at.
-fn program(folder: &Path, name: &str, machine: u8, needs: &str) -> PathBuf {
+pub(crate) fn program(folder: &Path, name: &str, machine: u8, needs: &str) -> PathBuf {
     let mut bytes = b"\x7fELF".to_vec();
     bytes.resize(18, 0);
     bytes.extend([machine, 0]);

@@ -36,7 +36,7 @@ pub struct Bell {
 pub(crate) enum Rings {
     /// To the workers of this process.
     Workers(Arc<Workers>),
-    /// Into the hands of the host.
+    /// Into the hands of a host that follows the ledger's changes: only what those do not tell.
     Gathered(Rung),
 }
 

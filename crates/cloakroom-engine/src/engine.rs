@@ -279,7 +279,7 @@ impl Engine {
         &self.shared
     }
 
-    /// What was rung by taking webhooks in and by operators, when there are no workers to hear it.
+    /// What was rung by operators, when there are no workers to hear it.
     pub(crate) fn take_rung(&self) -> Vec<Bell> {
         self.shared.rings.take()
     }

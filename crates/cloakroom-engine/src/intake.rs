@@ -205,7 +205,7 @@ impl Intake {
             match released {
                 Some(release) => shared.announce(release, 1),
                 None if receipt.status == Status::Accepted => {
-                    shared.ring_resequence(stream.clone());
+                    shared.entry_added(stream.clone());
                 }
                 None => {}
             }

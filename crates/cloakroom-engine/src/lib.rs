@@ -11,13 +11,14 @@
 //! | `feed`, `deliverer`, [`pull`], [`tail`] | what is next for a subscription; send it, hand it out, show it |
 //! | `sweeper`, `timers`, `doorbell` | find what nobody rang for; ring on time; ring |
 //! | `bell`, [`Stepper`] | what is rung as data; one step at a time, for hosts that live for one call |
-//! | [`operate`], [`inspect`] | what operators do and see |
+//! | [`operate`], [`inspect`], [`Counts`] | what operators do and see, and how much wants them |
 //! | `state` | state changes as events |
 
 mod append;
 mod bell;
 pub mod catalog;
 pub mod conformance;
+mod counts;
 mod deliverer;
 mod doorbell;
 mod engine;
@@ -44,6 +45,7 @@ pub mod upload;
 
 pub use append::{Receipt, Status};
 pub use bell::{Bell, Due};
+pub use counts::{COUNTED_MAX, Counts};
 pub use engine::{Engine, Parts, StartError};
 pub use shared::{ClaimLinks, Settings, StoreError};
 pub use step::{DueCursor, Stepper, Swept};

@@ -450,7 +450,7 @@ impl Shared {
                 }
             };
             if let Some(released) = released {
-                self.ring_resequence(stream);
+                self.entry_added(stream);
                 return Ok(released);
             }
         }

@@ -154,7 +154,7 @@ impl Shared {
     /// Tells whoever waits that a head has moved over this many events.
     pub(crate) fn announce(&self, release: Release, events: u64) {
         counter!("cloakroom_events_released_total").increment(events);
-        self.dispatch(&release.stream);
+        self.head_moved(&release.stream);
         if self.releases.receiver_count() > 0 {
             // A send fails only when the last receiver has just gone.
             let _ = self.releases.send(release);

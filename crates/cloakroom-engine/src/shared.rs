@@ -196,7 +196,15 @@ impl Shared {
         broadcast::channel(RELEASES_KEPT).0
     }
 
-    /// Asks for a look at the head of `stream`.
+    /// Asks for a look at the head of `stream`, which has a new entry. Rings are gathered for hosts that follow the ledger's
+    /// changes: those learn of it by themselves.
+    pub(crate) fn entry_added(&self, stream: StreamId) {
+        if let Rings::Workers(workers) = &self.rings {
+            workers.resequence.ring(stream);
+        }
+    }
+
+    /// Asks for a look at the head of `stream`, for a reason that nothing else tells of.
     pub(crate) fn ring_resequence(&self, stream: StreamId) {
         match &self.rings {
             Rings::Workers(workers) => workers.resequence.ring(stream),
@@ -212,8 +220,12 @@ impl Shared {
         }
     }
 
-    /// Rings every subscription that listens to `stream`.
-    pub(crate) fn dispatch(&self, stream: &StreamId) {
+    /// Rings every subscription that listens to `stream`, whose head has moved. Hosts that follow the ledger's changes learn
+    /// of that by themselves, too.
+    pub(crate) fn head_moved(&self, stream: &StreamId) {
+        if let Rings::Gathered(_) = &self.rings {
+            return;
+        }
         for active in self
             .active
             .values()

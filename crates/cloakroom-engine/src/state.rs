@@ -147,10 +147,10 @@ impl Shared {
         Ok(writes)
     }
 
-    /// Rings for `changes`, after their transaction.
+    /// Rings for `changes`, which are entries themselves, after their transaction.
     pub(crate) fn ring_state(&self, changes: &[StateChange]) {
         if !changes.is_empty() && self.catalog.has_state_subscribers() {
-            self.ring_resequence(told_in());
+            self.entry_added(told_in());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The engine one step at a time, for hosts that live for one call: no workers, and whatever is rung is returned as data.
 //!
-//! The steps are the workers' own: the same functions, called once. What a step rang for is worth passing on only when
-//! nothing else tells of it. A host that follows the ledger's changes learns by itself of new entries (resequence) and of
-//! heads that moved (dispatch).
+//! The steps are the workers' own: the same functions, called once. Such a host follows the ledger's changes, and learns
+//! from them of new entries (which ask for [`Stepper::resequence`]) and of heads that moved (which concern whom
+//! [`Catalog::dispatch`](crate::catalog::Catalog::dispatch) says). What a step returns is everything else: it is to be passed on, or the sweep finds it.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use cloakroom_core::time::Timestamp;
 
 use crate::bell::{Bell, Rings};
 use crate::catalog::STATE_SOURCE;
+use crate::counts::Counts;
 use crate::engine::{Engine, Parts, StartError};
 use crate::ports::{LedgerError, Reclaimed, TransactError, Write};
 use crate::record::{Key, Record, SourceRecord};
@@ -63,14 +64,13 @@ impl Stepper {
         &self.engine
     }
 
-    /// What [`Stepper::engine`] rang for since the last time: new entries ask for a look at their stream, operators for a
-    /// delivery.
+    /// What [`Stepper::engine`] rang for since the last time: operators ask for a delivery, or for a look at a stream. Taking
+    /// webhooks in rings for nothing.
     pub fn rung(&self) -> Vec<Bell> {
         self.engine.take_rung()
     }
 
-    /// Releases whatever may leave `stream` now. Rings the subscriptions when its head moved, and the stream itself at
-    /// the time when more may leave.
+    /// Releases whatever may leave `stream` now. Rings the stream itself at the time when more may leave.
     pub async fn resequence(&self, stream: &StreamId) -> Result<Vec<Bell>, StoreError> {
         let step = self.step(None);
         step.resequence(stream).await?;
@@ -149,6 +149,11 @@ impl Stepper {
             Ok(()) | Err(TransactError::Conflict(_)) => Ok(()),
             Err(TransactError::Ledger(error)) => Err(error.into()),
         }
+    }
+
+    /// Counts what wants an operator's attention: gauges for alarms, as true as the ledger.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.step(None).counts().await
     }
 
     /// Removes what nothing refers to any more: old decisions about quarantined webhooks, and payloads whose webhook was

@@ -114,11 +114,6 @@ async fn attend(host: &Host, bell: Bell, deadline: Option<Timestamp>) -> Result<
             .deliver(subscription, stream, released_up_to.take(), deadline)
             .await
             .map_err(|error| error.to_string())?;
-        // State changes are entries of the ledger: a pipe tells of them.
-        let rung: Vec<Bell> = rung
-            .into_iter()
-            .filter(|bell| bell.at.is_some() || matches!(bell.due, Due::Deliver(..)))
-            .collect();
         let soon = rung.iter().filter_map(|bell| bell.at).max();
         let soon = soon.filter(|at| {
             at.since(host.clock.now()) <= WAITED_OUT && deadline.is_none_or(|end| *at < end)

@@ -21,6 +21,23 @@ pub struct Host {
     pub rings: Rings,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The ledger's table: what metrics are told apart by.
+    pub table: String,
+    /// Where metrics go, a line at a time.
+    pub tell: Arc<Tell>,
+}
+
+/// Takes lines for the log of a function: CloudWatch makes metrics of them.
+pub type Tell = dyn Fn(&str) + Send + Sync;
+
+/// To standard output, where Lambda picks it up.
+pub(crate) fn to_stdout(line: &str) {
+    use std::io::Write as _;
+    // At once, so that no line of the log comes in between.
+    let line = format!("{line}\n");
+    if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
+        tracing::error!(%error, "metrics could not be written");
+    }
 }
 
 impl Host {

@@ -12,6 +12,7 @@
 //! | [`sweep`] | schedules and the timers queue: what is due, and what nobody rang for |
 //! | [`upload`] | notifications of S3: what providers put into the bucket becomes events |
 //! | [`Rings`], [`Queues`], [`Queue`], [`Doorbell`] | bells as messages |
+//! | [`gauges`] | what wants an operator's attention, as CloudWatch metrics |
 //! | [`Vault`] | secrets, read again while the host runs |
 //! | [`Role`], [`Variable`] | what a function is, and everything that it needs |
 //! | [`Environment`], [`start`] | what a function is told, and putting it together |
@@ -21,6 +22,7 @@ mod changes;
 mod deliver;
 mod dispatch;
 mod environment;
+pub mod gauges;
 mod host;
 pub mod ingest;
 mod message;
@@ -39,7 +41,7 @@ pub use answer::{BatchAnswer, HandlerError};
 pub use deliver::deliver;
 pub use dispatch::dispatch;
 pub use environment::{Environment, EnvironmentError};
-pub use host::Host;
+pub use host::{Host, Tell};
 pub use message::Doorbell;
 pub use queue::{Message, Queue, SendError, SqsQueue};
 pub use resequence::resequence;

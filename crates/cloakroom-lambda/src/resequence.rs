@@ -16,8 +16,8 @@ const STREAMS_AT_ONCE: usize = 32;
 
 /// Looks at every stream of a batch once, however many of its entries are in it. The invocation is ended at `ends`.
 ///
-/// A stream that cannot be looked at fails all its records. What a head's move rings for comes from the pipe `dispatch`,
-/// and state changes are entries themselves: only what is due later is passed on.
+/// A stream that cannot be looked at fails all its records. Of heads that move the pipe `dispatch` tells: only what is due
+/// later is passed on.
 ///
 /// # Errors
 /// When the event is no batch of records.
@@ -59,8 +59,7 @@ pub async fn resequence(
 pub(crate) async fn look(host: &Host, stream: &StreamId) -> bool {
     let outcome = match host.stepper.resequence(stream).await {
         Ok(bells) => {
-            let later = bells.into_iter().filter(|bell| bell.at.is_some());
-            let passed = host.rings.pass_all_on(later.collect()).await;
+            let passed = host.rings.pass_all_on(bells).await;
             passed.map_err(|error| error.to_string())
         }
         Err(error) => Err(error.to_string()),

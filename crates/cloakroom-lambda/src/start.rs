@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::answer::HandlerError;
 use crate::environment::Environment;
-use crate::host::Host;
+use crate::host::{Host, Tell, to_stdout};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, SqsQueue};
 use crate::rings::{Queues, Rings};
@@ -79,6 +79,8 @@ pub enum StartError {
 
 /// What a function keeps its records and payloads in, and what it is given by the machine.
 pub struct Stores {
+    /// The ledger's table: what metrics are told apart by.
+    pub table: String,
     /// The ledger.
     pub ledger: Arc<dyn Ledger>,
     /// The claims.
@@ -91,6 +93,8 @@ pub struct Stores {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// Where metrics go, a line at a time.
+    pub tell: Arc<Tell>,
 }
 
 impl Stores {
@@ -110,6 +114,8 @@ impl Stores {
             Arc::clone(&entropy),
         );
         Self {
+            table: table.to_owned(),
+            tell: Arc::new(to_stdout),
             ledger: Arc::new(DynamoLedger::new(sdk, table)),
             links: Arc::new(claims.links(config.claims.url_ttl.get(), None)),
             uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
@@ -203,6 +209,7 @@ impl Function {
             return Self::dispatching(config, rings);
         }
         let uploads = Arc::clone(&stores.uploads);
+        let (table, tell) = (stores.table.clone(), Arc::clone(&stores.tell));
         let catalog = catalog(role, config, resolve, sinks, &clock)?;
         let stepper = open(config, catalog, stores).await?;
         if role == Role::Ingest {
@@ -217,6 +224,8 @@ impl Function {
             stepper,
             rings: rings.expect("a role that rings has its queues"),
             clock,
+            table,
+            tell,
         };
         Ok(Self::Step(role, host))
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::answer::{BatchAnswer, HandlerError};
 use crate::deliver::{messages, read};
+use crate::gauges;
 use crate::host::Host;
 use crate::resequence::look;
 
@@ -80,8 +81,10 @@ async fn scheduled(
         Task::Sweep => {
             // What is due does not wait for a rolling sweep that fails, nor the other way round.
             let due = attend_due(host, deadline, &mut summary).await;
+            // Before the rolling sweep, which takes all the time that there is.
+            let counted = count(host).await;
             let rolled = roll_on(host, deadline, &mut summary).await;
-            due.and(rolled)?;
+            due.and(counted).and(rolled)?;
         }
         Task::Reclaim => reclaim(host, deadline, &mut summary).await?,
     }
@@ -111,6 +114,13 @@ async fn attend_due(
         ring(host, bells, deadline).await;
         from = next;
     }
+    Ok(())
+}
+
+/// Tells what wants an operator's attention.
+async fn count(host: &Host) -> Result<(), StoreError> {
+    let counts = host.stepper.counts().await?;
+    (host.tell)(&gauges::line(&host.table, host.clock.now(), &counts));
     Ok(())
 }
 

@@ -91,8 +91,6 @@ impl Upload {
         for place in places {
             let engine = self.stepper.engine();
             let taken = engine.take_upload(self.uploads.as_ref(), place).await;
-            // A pipe tells of new entries.
-            drop(self.stepper.rung());
             let taken = taken?;
             let status = taken.to_string();
             let id = match taken {

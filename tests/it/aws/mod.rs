@@ -3,6 +3,7 @@
 mod applied;
 mod definitions;
 mod deployed;
+mod operators;
 mod permitted;
 mod scenario;
 mod serve;

@@ -250,7 +250,11 @@ fn webhooks_through_the_deployed_form_leave_once_and_in_order_as_from_the_embedd
 
     // Nobody has forgotten anything: the sweep finds nothing more to send.
     stack.invoke("sweep");
-    stack.invoke("sweep");
+    let log = stack.invoke("sweep");
+    assert!(
+        log.contains(r#""Namespace":"Cloakroom""#) && log.contains(r#""StalledStreams":0"#),
+        "{log}"
+    );
     assert!(
         stack.drain("dead-pipes").is_empty(),
         "no pipe gave anything up"

@@ -15,12 +15,12 @@ use crate::support::webhook::Transfer;
 
 const MIB: usize = 1 << 20;
 
-fn ministack() -> MiniStack {
+pub(super) fn ministack() -> MiniStack {
     MiniStack::start().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The command, over this emulator.
-fn on_aws(folder: &Path, ministack: &MiniStack, more: &[&str]) -> Command {
+pub(super) fn on_aws(folder: &Path, ministack: &MiniStack, more: &[&str]) -> Command {
     let mut command = cloakroom(folder);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--backend", "aws"])
@@ -59,7 +59,7 @@ fn numbers(taken: &[Delivery]) -> Vec<u64> {
         .collect()
 }
 
-fn send(server: &Server, number: u64) {
+pub(super) fn send(server: &Server, number: u64) {
     let transfer = Transfer::new("TR-1", number);
     let request = Request::post("/in/transfers")
         .headers(&transfer.headers)

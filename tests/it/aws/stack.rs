@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Environment, FunctionCode, FunctionResponseType, Runtime as FunctionRuntime,
+    Environment, FunctionCode, FunctionResponseType, LogType, Runtime as FunctionRuntime,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use cloakroom_aws::ClientOptions;
 use cloakroom_emulators::MiniStack;
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
@@ -139,8 +141,8 @@ impl Stack {
         })
     }
 
-    /// Calls a function as its schedule does.
-    pub(crate) fn invoke(&self, function: &str) -> Value {
+    /// Calls a function as its schedule does; the end of its log.
+    pub(crate) fn invoke(&self, function: &str) -> String {
         let client = aws_sdk_lambda::Client::new(&self.sdk);
         let payload = json!({"source": "aws.scheduler"}).to_string();
         let answer = self.runtime.block_on(
@@ -148,6 +150,7 @@ impl Stack {
                 .invoke()
                 .function_name(function)
                 .payload(Blob::new(payload))
+                .log_type(LogType::Tail)
                 .send(),
         );
         let answer = answer.unwrap();
@@ -157,7 +160,8 @@ impl Stack {
             "{}",
             String::from_utf8_lossy(&body)
         );
-        serde_json::from_slice(&body).unwrap_or(Value::Null)
+        let log = answer.log_result.unwrap_or_default();
+        String::from_utf8(BASE64_STANDARD.decode(log).unwrap()).unwrap()
     }
 }
 

@@ -17,7 +17,7 @@ use cloakroom_core::secret::{Secret, SecretRef};
 use cloakroom_engine::catalog::Catalog;
 use cloakroom_engine::ports::{Clock, Entropy, Uploads};
 use cloakroom_engine::system::SystemEntropy;
-use cloakroom_engine::{Bell, Due, Engine, Parts, Stepper};
+use cloakroom_engine::{Bell, Engine, Parts, Stepper};
 use cloakroom_http::configured;
 use cloakroom_lambda::start::{LEASE, LEASE_OWNER, UPLOAD_TTL, elsewhere};
 use cloakroom_lambda::{
@@ -189,6 +189,9 @@ pub(super) async fn start(
             stepper,
             rings,
             clock: Arc::clone(clock),
+            table: options.table.clone(),
+            // This server has metrics of its own.
+            tell: Arc::new(|_| {}),
         };
         run_pipes(config, &sdk, &ledger, &host, &entropy, &beside).await?;
         engine
@@ -306,16 +309,14 @@ fn answered(
     Ok(serde_json::to_value(answer).expect("an answer is plain data"))
 }
 
-/// Passes deliveries that operators asked for on to the queues of the deployed functions. The rest of what was rung is let
-/// go: of new entries the pipes tell, and a gap that was passed over is found by the sweep. It must be taken even
-/// when there are no queues, or it would pile up.
+/// Passes what operators asked for on to the queues of the deployed functions. Without queues it is let go, and found by
+/// the sweep.
 fn pass_on(stepper: Stepper, rings: Option<Rings>, clock: &Arc<dyn Clock>, beside: &Beside) {
     let (clock, stop) = (Arc::clone(clock), beside.stop.clone());
     beside.tasks.spawn(async move {
         loop {
             let stopping = stop.is_cancelled();
-            let mut bells = stepper.rung();
-            bells.retain(|bell| matches!(bell.due, Due::Deliver(..)));
+            let bells = stepper.rung();
             if let Some(rings) = &rings
                 && let Err(error) = rings.pass_all_on(bells).await
             {

@@ -11,6 +11,7 @@ use super::world::{World, dense, name, order, push, secs, send_to, stream};
 use crate::append::Status;
 use crate::bell::{Bell, Due};
 use crate::memory::MemoryLedger;
+use crate::operate::ReplayFrom;
 use crate::ports::Clock as _;
 use crate::record::CursorState;
 use crate::step::{DueCursor, Stepper};
@@ -40,45 +41,60 @@ async fn deliver(stepper: &Stepper) -> Vec<Bell> {
     rung.unwrap()
 }
 
-/// A webhook through every step, each told by the one before, as a host does it.
+/// A webhook through every step, as a host does it that follows the ledger's changes.
 async fn pass_through(stepper: &Stepper, n: u64) {
     send(stepper, n).await;
-    for bell in stepper.rung() {
-        let Due::Resequence(stream) = bell.due else {
+    stepper.resequence(&stream("A")).await.unwrap();
+    let head = Position::dense(n);
+    for bell in stepper.engine().catalog().dispatch(&stream("A"), &head) {
+        let Due::Deliver(name, stream) = bell.due else {
             panic!("{bell:?}")
         };
-        stepper.resequence(&stream).await.unwrap();
-        let head = Position::dense(n);
-        for bell in stepper.engine().catalog().dispatch(&stream, &head) {
-            let Due::Deliver(name, stream) = bell.due else {
-                panic!("{bell:?}")
-            };
-            let rung = stepper
-                .deliver(&name, &stream, bell.released_up_to, None)
-                .await;
-            assert_eq!(rung.unwrap(), []);
-        }
+        let rung = stepper
+            .deliver(&name, &stream, bell.released_up_to, None)
+            .await;
+        assert_eq!(rung.unwrap(), []);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_step_returns_what_it_rang_for() {
+async fn steps_ring_for_nothing_that_the_ledgers_changes_tell() {
     let billing = Script::new();
     let (_world, stepper) = world(&billing).await;
-    send(&stepper, 1).await;
+    for n in [1, 2, 4] {
+        send(&stepper, n).await;
+    }
+    assert_eq!(stepper.rung(), [], "an entry tells of itself");
+    let rung = stepper.resequence(&stream("A")).await.unwrap();
+    let later = rung.iter().filter(|bell| bell.at.is_some()).count();
+    assert_eq!((rung.len(), later), (1, 1), "the gap's deadline: {rung:?}");
+    pass(secs(60)).await;
+    assert_eq!(billing.calls().len(), 0, "nothing happens by itself");
+    assert_eq!(deliver(&stepper).await, []);
+    assert_eq!(billing.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_operators_ask_for_is_rung_for_since_nothing_else_tells_of_it() {
+    let billing = Script::new();
+    let (_world, stepper) = world(&billing).await;
+    pass_through(&stepper, 1).await;
+    send(&stepper, 3).await;
     let now = |due| Bell {
         due,
         at: None,
         released_up_to: None,
     };
-    assert_eq!(stepper.rung(), [now(Due::Resequence(stream("A")))]);
+    let engine = stepper.engine();
+    engine.skip_gap(&stream("A")).await.unwrap();
+    let rung = stepper.rung();
+    let at_once = rung.into_iter().filter(|bell| bell.at.is_none());
+    let of_gap: Vec<_> = at_once.collect();
+    assert_eq!(of_gap, [now(Due::Resequence(stream("A")))]);
+    let all = ReplayFrom::Earliest;
+    engine.replay(&name("billing"), None, &all).await.unwrap();
+    assert_eq!(stepper.rung(), [now(deliver_a())]);
     assert_eq!(stepper.rung(), []);
-    let rung = stepper.resequence(&stream("A")).await.unwrap();
-    assert_eq!(rung, [now(deliver_a())]);
-    pass(secs(60)).await;
-    assert_eq!(billing.calls().len(), 0, "nothing happens by itself");
-    assert_eq!(deliver(&stepper).await, []);
-    assert_eq!(billing.taken("A"), ["A-1"]);
 }
 
 #[tokio::test(start_paused = true)]

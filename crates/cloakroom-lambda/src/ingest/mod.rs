@@ -9,8 +9,8 @@ use std::fmt;
 
 use axum::Router;
 use axum::body::Body;
+use cloakroom_engine::Stepper;
 use cloakroom_engine::catalog::Catalog;
-use cloakroom_engine::{Bell, Stepper};
 use cloakroom_http::App;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -20,8 +20,6 @@ use serde_json::Value;
 use crate::answer::HandlerError;
 use crate::rings::Rings;
 
-/// Where webhooks come in.
-const WEBHOOKS: &str = "/in/";
 /// The API, which is there only for those who can show a token.
 const API: &str = "/v1/";
 
@@ -73,13 +71,12 @@ impl Ingest {
             Ok(request) => request,
             Err(refusal) => return Ok(answer::plain(form, StatusCode::BAD_REQUEST, refusal)),
         };
-        let path = request.uri().path().to_owned();
-        if path.starts_with(API) && !self.has_token {
+        if request.uri().path().starts_with(API) && !self.has_token {
             let text = "there is no API here: set `server.admin_token` to have one\n";
             return Ok(answer::plain(form, StatusCode::NOT_FOUND, text));
         }
         let response = self.call(request).await;
-        self.ring(&path).await;
+        self.ring().await;
         let (head, body) = response.into_parts();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
@@ -100,10 +97,10 @@ impl Ingest {
         }
     }
 
-    /// What operators asked for is rung; of new entries a pipe tells.
-    async fn ring(&self, path: &str) {
-        let bells: Vec<Bell> = self.stepper.rung();
-        if path.starts_with(WEBHOOKS) || bells.is_empty() {
+    /// Passes on what operators asked for.
+    async fn ring(&self) {
+        let bells = self.stepper.rung();
+        if bells.is_empty() {
             return;
         }
         let Some(rings) = &self.rings else {

@@ -123,6 +123,8 @@ pub(super) struct World {
     pub(super) doorbells: Arc<Sent>,
     pub(super) timers: Arc<Sent>,
     pub(super) consumer: Arc<Consumer>,
+    /// The lines of metrics.
+    pub(super) told: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
@@ -139,6 +141,7 @@ impl World {
             uploads: Arc::new(MemoryUploads::new()),
             doorbells: Arc::default(),
             timers: Arc::default(),
+            told: Arc::default(),
             consumer: Arc::new(Consumer {
                 outcomes: Mutex::default(),
                 taken: Mutex::default(),
@@ -148,7 +151,10 @@ impl World {
     }
 
     pub(super) fn stores(&self) -> Stores {
+        let told = Arc::clone(&self.told);
         Stores {
+            table: "ledger".to_owned(),
+            tell: Arc::new(move |line: &str| told.lock().unwrap().push(line.to_owned())),
             ledger: Arc::<MemoryLedger>::clone(&self.ledger),
             claims: Arc::<MemoryClaims>::clone(&self.claims),
             links: Arc::new(NoLinks),

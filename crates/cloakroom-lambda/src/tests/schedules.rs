@@ -6,7 +6,8 @@ use cloakroom_engine::ports::{Clock as _, Outcome};
 use cloakroom_engine::record::CursorState;
 use serde_json::{Value, json};
 
-use super::given::{World, batch, failures, stream};
+use super::given::{World, batch, failures, stream, webhook};
+use crate::gauges::METRICS;
 use crate::message::Doorbell;
 use crate::role::Role;
 
@@ -98,6 +99,72 @@ async fn without_time_the_sweep_keeps_its_place() {
         (&summary["forgotten"], &summary["round"]),
         (&json!(0), &json!(false))
     );
+}
+
+/// Three subscriptions that come to three different ends.
+const ENDS: &str = r#"
+sources:
+  orders:
+    verify: { scheme: none }
+    id: header:webhook-id
+    key: header:x-key
+    order: { kind: dense, at: header:x-seq, first: 1, gap: { after: 1ms, then: wait } }
+subscriptions:
+  parked: { sources: [orders], retry: { attempts: 1 }, sink: { sqs-fifo: { queue: a.fifo } } }
+  dead: { sources: [orders], retry: { attempts: 1 }, exhausted: dead-letter, sink: { sqs-fifo: { queue: a.fifo } } }
+  gone: { sources: [orders], sink: { sqs-fifo: { queue: a.fifo } } }
+"#;
+
+/// What the last sweep told, by name.
+fn told(world: &World) -> Vec<(&'static str, i64)> {
+    let lines = world.told.lock().unwrap();
+    let line: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(line["Table"], "ledger", "{line}");
+    let value = |name| (name, line[name].as_i64().unwrap());
+    METRICS.map(value).to_vec()
+}
+
+#[tokio::test]
+async fn a_sweep_tells_how_much_wants_an_operator() {
+    let world = World::with(ENDS);
+    world.call(Role::Sweep, tick()).await;
+    assert_eq!(told(&world), METRICS.map(|name| (name, 0)));
+
+    world.release(&[("A", 1), ("A", 3)]).await;
+    let mut nowhere = webhook("A", 9);
+    nowhere["headers"].as_object_mut().unwrap().remove("x-key");
+    let answer = world.call(Role::Ingest, nowhere).await;
+    assert_eq!(answer["statusCode"], 202, "{answer}");
+    let heads = world.changes("HEAD").into();
+    world.call(Role::Dispatch, heads).await;
+    for bell in world.doorbells.take() {
+        let failed = || Outcome::Failed {
+            reason: "500".to_owned(),
+            retry_after: None,
+        };
+        let gone = || Outcome::Gone {
+            reason: "410".to_owned(),
+        };
+        let outcome = if bell.body.contains("gone") {
+            gone()
+        } else {
+            failed()
+        };
+        world.consumer.outcomes.lock().unwrap().push_back(outcome);
+        world.call(Role::Deliver, batch(&[bell])).await;
+    }
+    // The gap's deadline is a millisecond away.
+    world
+        .clock
+        .sleep_until(world.clock.now().after(Duration::from_millis(5)))
+        .await;
+    world.call(Role::Sweep, tick()).await;
+    assert_eq!(told(&world), METRICS.map(|name| (name, 1)));
+
+    let timers = world.told.lock().unwrap().len();
+    world.call(Role::Sweep, batch(&world.timers.take())).await;
+    world.call(Role::Sweep, json!({"task": "reclaim"})).await;
+    assert_eq!(world.told.lock().unwrap().len(), timers, "each minute only");
 }
 
 #[tokio::test]

@@ -153,6 +153,8 @@ impl World {
             Arc::new(SystemEntropy),
         );
         let stores = Stores {
+            table: self.table.clone(),
+            tell: Arc::new(|_| {}),
             ledger: Arc::new(DynamoLedger::new(&self.tampered, &self.table)),
             links: Arc::new(claims.links(self.config.claims.url_ttl.get(), None)),
             uploads: Arc::new(claims.uploads(UPLOAD_TTL)),
