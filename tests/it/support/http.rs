@@ -30,6 +30,10 @@ impl<'a> Request<'a> {
         Self::new("POST", path)
     }
 
+    pub(crate) fn put(path: &str) -> Self {
+        Self::new("PUT", path)
+    }
+
     fn new(method: &'static str, path: &str) -> Self {
         Self {
             method,
