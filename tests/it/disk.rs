@@ -135,7 +135,7 @@ fn within(seconds: &str, command: &mut Command) -> Command {
 
 /// How many files lie half-written.
 fn staged(disk: &Disk, data: &Path) -> usize {
-    files_below(&disk.from_outside(&data.join("claims/staging"))).len()
+    files_below(&disk.outside_path(&data.join("claims/staging"))).len()
 }
 
 #[test]

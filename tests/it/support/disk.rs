@@ -81,7 +81,7 @@ impl Disk {
     }
 
     /// Where something on it is, for whoever is outside.
-    pub(crate) fn from_outside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn outside_path(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
         root.join(path.strip_prefix("/").unwrap())
     }

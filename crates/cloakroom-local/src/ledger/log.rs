@@ -131,7 +131,7 @@ mod tests {
             assert_eq!(lost(&log[..len]).unwrap(), None, "cut at {len}");
         }
         // The last commit written in part: its frame is there, its page is not.
-        let mut torn = log.clone();
+        let mut torn = log;
         let len = torn.len();
         torn[len - 4096..].fill(0);
         assert_eq!(lost(&*torn).unwrap(), None);
