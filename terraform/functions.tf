@@ -84,6 +84,7 @@ locals {
             )
             resources = [aws_dynamodb_table.ledger.arn]
           }
+          # Of two that stored the same webhook at once, one deletes its copy: of parts, or whole (from 64 KiB to the size of a part).
           Claims = {
             actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
             resources = local.claim_objects
@@ -127,8 +128,9 @@ locals {
       statements = merge(
         {
           Configuration = local.grant.configuration
+          # What is delivered after all, in a replay, is a dead letter no more: its record is deleted.
           Ledger = {
-            actions   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+            actions   = ["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
             resources = [aws_dynamodb_table.ledger.arn]
           }
           # Also signed into the URLs of claims that consumers are given.

@@ -127,7 +127,7 @@ run "ledger" {
       ingest     = ["BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       resequence = ["BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       dispatch   = []
-      deliver    = ["BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"]
+      deliver    = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       sweep      = ["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
       upload     = ["BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "UpdateItem"]
     })
