@@ -237,21 +237,15 @@ async fn heal(world: &Arc<World>) -> Vec<Breach> {
         // A process that was about to die does so now.
         host.life.end();
     }
-    let mut breaches = Vec::new();
-    pass(secs(60)).await;
-    let open = world.open.load(Ordering::Relaxed);
-    if open > 0 {
-        let text = format!("{open} providers have no answer");
-        breaches.push(Breach::new(Kind::Stall, text));
-    }
-    pass(patience(world)).await;
-    breaches.extend(unreleased(world));
+    // Until every process works again.
+    pass(secs(10)).await;
+    let mut breaches = in_time(world, secs(60), unanswered).await;
+    breaches.extend(in_time(world, patience(world), unreleased).await);
     // What is released last may have to be found once more before it is delivered.
-    pass(patience(world)).await;
-    breaches.extend(undelivered(world));
+    breaches.extend(in_time(world, patience(world), undelivered).await);
     world.enable_all().await;
     retry_all(world).await;
-    pass(patience(world)).await;
+    breaches.extend(in_time(world, patience(world), undelivered).await);
     while let Some(stream) = waiting_at_a_gap(world)
         && breaches.is_empty()
     {
@@ -264,16 +258,48 @@ async fn heal(world: &Arc<World>) -> Vec<Breach> {
                 breaches.push(Breach::new(Kind::Stall, text));
             }
         }
-        pass(patience(world)).await;
+        // Told to skip, it shows no gap once it has.
+        in_time(world, patience(world), unreleased_at_all).await;
     }
+    breaches.extend(in_time(world, patience(world), unreleased).await);
+    breaches.extend(in_time(world, patience(world), undelivered).await);
     drain(world).await;
     // What operators had asked for may have been parked until now.
     retry_all(world).await;
-    pass(patience(world)).await;
-    breaches.extend(unreleased(world));
-    breaches.extend(undelivered(world));
+    breaches.extend(in_time(world, patience(world), undelivered).await);
     breaches.extend(unsettled_in_the_end(world));
     breaches
+}
+
+/// Waits until there is nothing to complain of, for a set time at most: what is found then is a breach.
+async fn in_time(
+    world: &Arc<World>,
+    most: Duration,
+    look: impl Fn(&World) -> Vec<Breach>,
+) -> Vec<Breach> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let found = look(world);
+        if found.is_empty() || waited >= most {
+            return found;
+        }
+        let step = secs(5).min(most - waited);
+        pass(step).await;
+        waited += step;
+    }
+}
+
+fn unanswered(world: &World) -> Vec<Breach> {
+    let open = world.open.load(Ordering::Relaxed);
+    let text = format!("{open} providers have no answer");
+    let breach = (open > 0).then(|| Breach::new(Kind::Stall, text));
+    breach.into_iter().collect()
+}
+
+fn unreleased_at_all(world: &World) -> Vec<Breach> {
+    let waits = waiting_at_a_gap(world).map(|stream| format!("{stream} waits at a gap"));
+    let breach = waits.map(|text| Breach::new(Kind::Stall, text));
+    breach.into_iter().collect()
 }
 
 fn heads(world: &World) -> Vec<cloakroom_engine::record::HeadRecord> {

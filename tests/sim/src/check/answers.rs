@@ -56,7 +56,7 @@ impl Model {
                 Record::Superseded(superseded) => {
                     superseded.event.as_ref().and_then(|event| event.payload())
                 }
-                Record::Quarantined(record) => Some(&record.payload),
+                Record::Quarantined(record) if record.resolution.is_none() => Some(&record.payload),
                 _ => None,
             };
             let Some((payload, claim)) = payload.and_then(|p| Some((p, p.claim.clone()?))) else {

@@ -10,6 +10,13 @@ use super::model::{Call, Model};
 use crate::trace::Seen;
 
 impl Model {
+    /// Calls that stand in nobody's way any more. Their consumers may still do what they ask.
+    pub(super) fn void_calls(&mut self, which: impl Fn(&Call) -> bool) {
+        for call in self.calls.values_mut().filter(|call| which(call)) {
+            call.is_void = true;
+        }
+    }
+
     /// A call arrived at a consumer.
     pub(super) fn sent(
         &mut self,
@@ -24,9 +31,11 @@ impl Model {
             self.breach(Kind::Sink, text);
         }
         let rival = self.calls.values().find(|call| {
-            call.subscription == *subscription && call.events[0].stream == events[0].stream
+            !call.is_void && call.subscription == *subscription && call.events[0].stream == events[0].stream
         });
-        if let Some(rival) = rival.map(|rival| rival.life) {
+        // Who was about to send when the clock was set does so yet.
+        let is_settled = self.at - self.clock_set_at > 20_000_000;
+        if let Some(rival) = rival.map(|rival| rival.life).filter(|_| is_settled) {
             let stream = &events[0].stream;
             let text = format!("{life} and {rival} send {stream} to {subscription} at once");
             self.breach(Kind::Lease, text);
@@ -36,6 +45,7 @@ impl Model {
             life,
             subscription: subscription.clone(),
             events: events.to_vec(),
+            is_void: false,
         };
         self.calls.insert(number, call);
     }
@@ -129,6 +139,7 @@ impl Model {
             return;
         };
         let (subscription, events) = (call.subscription.clone(), call.events.clone());
+        let is_void = call.is_void;
         for seen in events {
             let place = (
                 subscription.clone(),
@@ -138,7 +149,7 @@ impl Model {
             let key = (subscription.clone(), seen.stream.clone());
             let last = self.last.get(&key).cloned();
             let is_new = !self.taken_ever.contains(&place) && !self.dead_ever.contains(&place);
-            if seen.epoch == 0 && is_new && last.as_ref().is_some_and(|last| seen.position < *last) {
+            if seen.epoch == 0 && !is_void && is_new && last.as_ref().is_some_and(|last| seen.position < *last) {
                 let text = format!("{subscription} would take {} for an old one", seen.position);
                 self.breach(Kind::Effective, text);
             }

@@ -227,7 +227,9 @@ impl Model {
         };
         let number = |position: &Option<Position>| position.as_ref().and_then(Position::number);
         let start = number(&before.position).map_or(base, |number| base.max(number + 1));
-        for missing in start..=number(&after.position).unwrap_or(0) {
+        // Nothing but what came late is released while the head has no number yet.
+        let end = number(&after.position).map_or(start, |number| number + 1);
+        for missing in start..end {
             let place = Position::dense(missing);
             let is_floored = after.floor.as_ref() >= Some(&place);
             if self.event(stream, &place).is_none() && !is_floored {

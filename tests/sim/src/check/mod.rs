@@ -100,8 +100,8 @@ impl Breach {
 pub async fn check(world: &World) -> Vec<Breach> {
     let mut model = world.trace.read(|facts| {
         let mut model = Model::new(facts, world.bad_clocks);
-        for (number, (_, fact)) in facts.iter().enumerate() {
-            model.number = number;
+        for (number, (at, fact)) in facts.iter().enumerate() {
+            (model.number, model.at) = (number, *at);
             model.follow(fact);
         }
         model
@@ -122,7 +122,7 @@ impl Model {
                 }
             }
             Fact::Died { life } => {
-                self.calls.retain(|_, call| call.life != *life);
+                self.void_calls(|call| call.life == *life);
             }
             Fact::Transacted { life, now, writes } => self.transacted(*life, *now, writes),
             Fact::ClaimStored { claim, sha256 } => {
@@ -156,8 +156,12 @@ impl Model {
             Fact::Requested { .. }
             | Fact::Refused { .. }
             | Fact::Operator { .. }
-            | Fact::ClockSet { .. }
             | Fact::Healed => {}
+            // A lease cannot hold what a clock that was set lets go of.
+            Fact::ClockSet { .. } => {
+                self.clock_set_at = self.at;
+                self.void_calls(|_| true);
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub(super) life: u32,
     pub(super) subscription: SubscriptionName,
     pub(super) events: Vec<Seen>,
+    /// Whether its sender is not there any more, or has lost its right to send.
+    pub(super) is_void: bool,
 }
 
 /// Everything the checker knows at one moment of the history.
@@ -32,6 +34,10 @@ pub(super) struct Call {
 pub(super) struct Model {
     /// Which fact is looked at.
     pub(super) number: usize,
+    /// When it happened.
+    pub(super) at: i64,
+    /// When somebody last set the clock.
+    pub(super) clock_set_at: i64,
     pub(super) breaches: Vec<Breach>,
     /// Whether clocks of different hosts differ.
     pub(super) bad_clocks: bool,
@@ -67,6 +73,7 @@ impl Model {
     pub(super) fn new(facts: &[(i64, Fact)], bad_clocks: bool) -> Self {
         let mut model = Self {
             bad_clocks,
+            clock_set_at: i64::MIN / 2,
             ..Self::default()
         };
         for (_, fact) in facts {
