@@ -22,6 +22,9 @@ struct Args {
     /// Ends with the first seed that fails.
     #[arg(long)]
     first: bool,
+    /// Ends with the first seed that breaks one of these promises, by name; what breaks others only is passed over.
+    #[arg(long, value_delimiter = ',')]
+    until: Vec<String>,
     /// How many threads run seeds; as many as there are processors if left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -54,10 +57,12 @@ fn main() -> ExitCode {
                     }
                     let outcome = if args.twice { run_twice(seed) } else { run(seed) };
                     facts.fetch_add(outcome.facts as u64, Ordering::Relaxed);
-                    if !outcome.breaches.is_empty() {
+                    let kinds = outcome.breaches.iter().map(|breach| breach.kind.to_string());
+                    let sought = kinds.filter(|kind| args.until.contains(kind)).count() > 0;
+                    if sought || (args.until.is_empty() && !outcome.breaches.is_empty()) {
                         failed.fetch_add(1, Ordering::Relaxed);
                         tell(seed, &outcome, args.history);
-                        done.fetch_or(args.first, Ordering::Relaxed);
+                        done.fetch_or(args.first || sought, Ordering::Relaxed);
                     }
                 }
             });

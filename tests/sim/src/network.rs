@@ -1,14 +1,15 @@
 //! Providers at work: they send, and send again until they have a 2xx.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use cloakroom_core::verify::RequestHead;
 use cloakroom_engine::Receipt;
 use cloakroom_engine::intake::Refusal;
+use cloakroom_engine::ports::Entropy as _;
 
 use crate::provider::Webhook;
-use crate::stores::PATIENCE;
+use crate::stores::{Large, PATIENCE};
 use crate::time::{pass, pass_ms};
 use crate::trace::Fact;
 use crate::world::{Host, World};
@@ -26,6 +27,16 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// See [`World::alone`].
+struct Alone<'a>(&'a World, u64);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // The store has passed it on already when the body was stored.
+        self.0.held().take_if(|(number, _)| *number == self.1);
     }
 }
 
@@ -74,7 +85,7 @@ impl World {
     async fn request(&self, host: &Host, webhook: &Webhook) -> Option<Result<Receipt, Refusal>> {
         let is_large = webhook.body.0.len() > cloakroom_engine::intake::BUFFERED_MAX;
         let _alone = match is_large {
-            true => Some(self.large.lock().await),
+            true => Some(self.alone().await),
             false => None,
         };
         if is_large {
@@ -90,6 +101,18 @@ impl World {
             () = pass(PATIENCE) => None,
             answer = self.take_in(host, webhook, is_large) => Some(answer),
         }
+    }
+
+    /// The right to send a large body, until it is given up or passed on.
+    async fn alone(&self) -> Alone<'_> {
+        let guard = Arc::clone(&self.large).lock_owned().await;
+        let number = self.chance.next();
+        *self.held() = Some((number, guard));
+        Alone(self, number)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Large> {
+        self.large_held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take_in(

@@ -123,7 +123,7 @@ async fn step(world: &Arc<World>) {
         }
         27 => world.try_reordered().await,
         28 => set_clock(world).await,
-        29 if world.form == Form::Functions && chance.percent(60) => quiet_day(world).await,
+        29 if world.form != Form::Embedded && chance.percent(60) => quiet_day(world).await,
         _ => pass_ms(chance.below(30_000)).await,
     }
     pass_ms(chance.below(1_500)).await;

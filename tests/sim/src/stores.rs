@@ -104,7 +104,13 @@ pub struct Side {
     pub faults: Arc<Faults>,
     /// Where it is written down.
     pub trace: Arc<Trace>,
+    /// Held while a large body comes in.
+    pub large: Arc<Mutex<Large>>,
 }
+
+/// Which request holds the right to be the only one whose body is hashed on other threads: others at the same moment
+/// would come in an order that differs from run to run.
+pub type Large = Option<(u64, tokio::sync::OwnedMutexGuard<()>)>;
 
 /// The ledger as one process sees it.
 pub struct SimLedger {
@@ -415,8 +421,13 @@ impl Upload for SimUpload {
     }
 
     async fn commit(self: Box<Self>, hint: &ClaimHint) -> Result<ClaimName, ClaimError> {
+        // It is hashed.
+        lock(&self.side.large).take();
         self.side.life.point().await;
+        self.side.faults.slow().await;
+        self.side.life.still_alive().await;
         let name = self.objects.store(hint, self.body.freeze());
+        self.side.faults.slow().await;
         self.side.life.point().await;
         Ok(name)
     }

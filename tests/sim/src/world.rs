@@ -17,7 +17,7 @@ use crate::functions::Queue;
 use crate::life::Life;
 use crate::plan::Plan;
 use crate::provider::Providers;
-use crate::stores::{Change, Faults, Links, Objects, Side, SimClaims, SimLedger};
+use crate::stores::{Change, Faults, Large, Links, Objects, Side, SimClaims, SimLedger};
 use crate::time::{HostClock, WallClock, pass_ms, secs};
 use crate::trace::{Fact, Trace};
 
@@ -88,8 +88,10 @@ pub struct World {
     pub open: AtomicU64,
     /// How many requests are under way.
     pub under_way: AtomicU64,
-    /// Held while a large body comes in: its hash is computed on other threads.
-    pub large: tokio::sync::Mutex<()>,
+    /// Locked while a large body comes in: its hash is computed on other threads.
+    pub large: Arc<tokio::sync::Mutex<()>>,
+    /// Who has locked it.
+    pub large_held: Arc<Mutex<Large>>,
     plan: Mutex<Arc<Plan>>,
     providers: Mutex<Providers>,
     hosts: Mutex<Vec<Option<Host>>>,
@@ -141,7 +143,8 @@ impl World {
             set_back: AtomicU64::new(0),
             open: AtomicU64::new(0),
             under_way: AtomicU64::new(0),
-            large: tokio::sync::Mutex::new(()),
+            large: Arc::default(),
+            large_held: Arc::default(),
             plan: Mutex::new(Arc::new(plan)),
             providers: Mutex::default(),
             hosts: Mutex::new(kinds.iter().map(|_| None).collect()),
@@ -217,6 +220,7 @@ impl World {
             life,
             faults: Arc::clone(&self.faults),
             trace: Arc::clone(&self.trace),
+            large: Arc::clone(&self.large_held),
         }
     }
 
