@@ -12,7 +12,8 @@ use cloakroom_core::time::Timestamp;
 use crate::append::{Draft, GuardWrite as _};
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
-    Cursor, CursorState, DeadLetter, HeadRecord, Key, Passed, Quarantined, Record, Resolution, Superseded,
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Passed, Quarantined, Record, Resolution,
+    Superseded,
 };
 use crate::shared::{Active, Shared, StoreError};
 

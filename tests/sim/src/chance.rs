@@ -12,7 +12,9 @@ impl Chance {
     /// The numbers of this seed; `use_for` tells apart what must not share a sequence.
     pub fn new(seed: u64, use_for: &str) -> Self {
         let mix = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(AtomicU64::new(use_for.bytes().fold(seed.wrapping_mul(0x9e37_79b9), mix)))
+        Self(AtomicU64::new(
+            use_for.bytes().fold(seed.wrapping_mul(0x9e37_79b9), mix),
+        ))
     }
 
     /// A number below `bound`, which is not 0.

@@ -184,13 +184,19 @@ impl Sink for Connection {
             call,
             life: self.life.number(),
             subscription: self.subscription.clone(),
-            events: events.iter().map(|one| self.consumer.objects.seen(one)).collect(),
+            events: events
+                .iter()
+                .map(|one| self.consumer.objects.seen(one))
+                .collect(),
         });
         let takes = matches!(reply, Reply::Take | Reply::TakeAndFail);
         let mut under_way = UnderWay {
             connection: self,
             call,
-            events: events.iter().map(|one| (one.event.id.clone(), one.epoch)).collect(),
+            events: events
+                .iter()
+                .map(|one| (one.event.id.clone(), one.epoch))
+                .collect(),
             takes,
             is_open: true,
         };

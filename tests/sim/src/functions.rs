@@ -35,7 +35,11 @@ impl Queue {
     }
 
     /// Removes a bell whose time has come and whose group is free, picked by `index`.
-    fn take(&self, now: cloakroom_core::time::Timestamp, index: impl Fn(usize) -> usize) -> Option<Bell> {
+    fn take(
+        &self,
+        now: cloakroom_core::time::Timestamp,
+        index: impl Fn(usize) -> usize,
+    ) -> Option<Bell> {
         let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = |bell: &Bell| match &bell.due {
@@ -91,7 +95,9 @@ impl World {
         tokio::spawn(async move {
             loop {
                 pass_ms(1 + world.chance.below(200)).await;
-                let bell = world.queue.take(world.clock.now(), |len| world.chance.index(len));
+                let bell = world
+                    .queue
+                    .take(world.clock.now(), |len| world.chance.index(len));
                 if let (Some(bell), Some(host)) = (bell, world.some_host(|_| true)) {
                     world.queue.free(&bell);
                     host.engine.ring(bell);

@@ -55,9 +55,16 @@ fn main() -> ExitCode {
                     if seed >= args.seeds.end {
                         return;
                     }
-                    let outcome = if args.twice { run_twice(seed) } else { run(seed) };
+                    let outcome = if args.twice {
+                        run_twice(seed)
+                    } else {
+                        run(seed)
+                    };
                     facts.fetch_add(outcome.facts as u64, Ordering::Relaxed);
-                    let kinds = outcome.breaches.iter().map(|breach| breach.kind.to_string());
+                    let kinds = outcome
+                        .breaches
+                        .iter()
+                        .map(|breach| breach.kind.to_string());
                     let sought = kinds.filter(|kind| args.until.contains(kind)).count() > 0;
                     if sought || (args.until.is_empty() && !outcome.breaches.is_empty()) {
                         failed.fetch_add(1, Ordering::Relaxed);
@@ -78,7 +85,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what is found is this program's output")]
 fn tell(seed: u64, outcome: &Outcome, history: bool) {
     for breach in &outcome.breaches {
         println!("seed {seed}: {}: {}", breach.kind, breach.text);

@@ -30,6 +30,11 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// Whether a body goes to the store as it comes.
+fn is_large(webhook: &Webhook) -> bool {
+    webhook.body.0.len() > cloakroom_engine::intake::BUFFERED_MAX
+}
+
 /// See [`World::alone`].
 struct Alone<'a>(&'a World, u64);
 
@@ -46,7 +51,7 @@ impl World {
         self.trace.add(Fact::Requested {
             webhook: Arc::clone(webhook),
         });
-        let copies = 1 + u64::from(self.chance.percent(12));
+        let copies = 1 + u64::from(self.chance.percent(if is_large(webhook) { 60 } else { 12 }));
         for _ in 0..copies {
             tokio::spawn(Arc::clone(self).insist(Arc::clone(webhook)));
         }
@@ -83,7 +88,7 @@ impl World {
 
     /// One request. `None` when the connection was lost, or nobody answered in time.
     async fn request(&self, host: &Host, webhook: &Webhook) -> Option<Result<Receipt, Refusal>> {
-        let is_large = webhook.body.0.len() > cloakroom_engine::intake::BUFFERED_MAX;
+        let is_large = is_large(webhook);
         let _alone = match is_large {
             true => Some(self.alone().await),
             false => None,
@@ -112,7 +117,9 @@ impl World {
     }
 
     fn held(&self) -> MutexGuard<'_, Large> {
-        self.large_held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.large_held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take_in(

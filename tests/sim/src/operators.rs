@@ -63,7 +63,7 @@ impl World {
                 act: Act::Other(text),
             });
         };
-        match chance.below(10) {
+        match chance.below(12) {
             0 => {
                 note(format!("retry {subscription} {stream}"));
                 drop(engine.retry(&subscription, &stream).await);
@@ -91,10 +91,11 @@ impl World {
                 note(format!("enable {subscription}"));
                 drop(engine.enable(&subscription).await);
             }
-            6 | 7 => {
-                if let Ok(dead) = engine.dead_letters(None, None, 5).await
-                    && let Some(dead) = dead.items.first()
+            6..10 => {
+                if let Ok(dead) = engine.dead_letters(None, None, 50).await
+                    && !dead.items.is_empty()
                 {
+                    let dead = &dead.items[chance.index(dead.items.len())];
                     note(format!("redrive {} {}", dead.subscription, dead.position));
                     let (name, stream) = (&dead.subscription, &dead.stream);
                     drop(engine.redrive(name, stream, &dead.position).await);

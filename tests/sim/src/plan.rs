@@ -23,6 +23,8 @@ use crate::trace::Trace;
 
 /// The ordering keys.
 pub const KEYS: [&str; 3] = ["A", "B", "Ü/ c"];
+/// The same and some more.
+pub const MORE_KEYS: [&str; 8] = ["A", "B", "Ü/ c", "D", "E", "F", "G", "H"];
 /// The one type that a filtering subscription wants.
 pub const WANTED: &str = "order.changed";
 
@@ -203,15 +205,17 @@ impl Plan {
     pub fn next(&self, chance: &Chance) -> Self {
         let mut next = self.clone();
         match chance.below(6) {
-            0 if next.subscription("later").is_none() => next.subscriptions.push(SubscriptionPlan {
-                name: "later",
-                sources: Some(vec!["orders", "states"]),
-                filtered: false,
-                dead_letters: false,
-                attempts: 3,
-                earliest: chance.percent(50),
-                pulls: false,
-            }),
+            0 if next.subscription("later").is_none() => {
+                next.subscriptions.push(SubscriptionPlan {
+                    name: "later",
+                    sources: Some(vec!["orders", "states"]),
+                    filtered: false,
+                    dead_letters: false,
+                    attempts: 3,
+                    earliest: chance.percent(50),
+                    pulls: false,
+                })
+            }
             1 => {
                 for source in &mut next.sources {
                     if let Rule::Dense { gap, .. } = &mut source.rule {
@@ -283,7 +287,11 @@ fn sources(chance: &Chance) -> Vec<SourcePlan> {
         rule,
         generation: 1,
     };
-    let late = chance.pick(&[LatePolicy::Deliver, LatePolicy::Deliver, LatePolicy::Quarantine]);
+    let late = chance.pick(&[
+        LatePolicy::Deliver,
+        LatePolicy::Deliver,
+        LatePolicy::Quarantine,
+    ]);
     let dense = |first, max| Rule::Dense {
         first,
         gap: GapPolicy {
@@ -295,7 +303,10 @@ fn sources(chance: &Chance) -> Vec<SourcePlan> {
     };
     let lowest = First::Lowest { hold: secs(3) };
     vec![
-        source("orders", dense(First::Number(chance.pick(&[0, 1, 3])), 10_000)),
+        source(
+            "orders",
+            dense(First::Number(chance.pick(&[0, 1, 3])), 10_000),
+        ),
         source("found", dense(lowest, chance.pick(&[2, 10_000]))),
         source(
             "held",

@@ -11,7 +11,7 @@ use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, sign};
 
 use crate::chance::Chance;
-use crate::plan::{KEYS, Plan, WANTED};
+use crate::plan::{KEYS, MORE_KEYS, Plan, WANTED};
 use crate::time::secs;
 
 /// Stands in every payload, and must stand in no line of a log.
@@ -157,12 +157,15 @@ impl Providers {
             return Arc::new(other);
         }
         let source = &plan.sources[chance.index(plan.sources.len())];
-        let key = chance.pick(&KEYS);
+        // Where a stream begins is decided once in its life: that needs many short ones.
+        let begins = source.name == "found";
+        let key = chance.pick(if begins { &MORE_KEYS } else { &KEYS });
         let next = self.next.entry((source.name, key)).or_insert(1);
         // Mostly the next number; sometimes one ahead, so that it comes before the ones between; sometimes an old one.
         let n = match chance.below(12) {
             0 | 1 => *next + chance.below(4),
             2 => chance.below(*next + 1),
+            3..8 if begins => 1 + chance.below(4),
             3 if chance.percent(20) => *next + 4 + chance.below(150),
             _ => *next,
         };
@@ -173,11 +176,15 @@ impl Providers {
             key: Some(key),
             seq: Some(n.to_string()),
             kind: chance.pick(&[WANTED, WANTED, "order.noticed"]),
-            body: self.body(chance, chance.percent(2)),
+            body: self.body(chance, chance.percent(4)),
             forged: None,
             implausible: false,
         };
-        self.distort(&mut webhook, chance, matches!(source.rule, Rule::Dense { .. }));
+        self.distort(
+            &mut webhook,
+            chance,
+            matches!(source.rule, Rule::Dense { .. }),
+        );
         let webhook = Arc::new(webhook);
         if webhook.forged.is_none() {
             self.sent.push(Arc::clone(&webhook));

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use cloakroom_core::event::Sha256;
 use cloakroom_core::id::{EventId, StreamId, SubscriptionName};
-use cloakroom_engine::ports::Ledger as _;
 use cloakroom_engine::record::{CursorState, Record};
 use futures::FutureExt as _;
 
@@ -71,7 +70,10 @@ pub fn run_twice(seed: u64) -> Outcome {
     if first.hash == second.hash {
         return first;
     }
-    let text = format!("one run led to {}, the other one to {}", first.hash, second.hash);
+    let text = format!(
+        "one run led to {}, the other one to {}",
+        first.hash, second.hash
+    );
     let mut breaches = first.breaches;
     breaches.push(Breach::new(Kind::Determinism, text));
     Outcome { breaches, ..first }
@@ -303,15 +305,21 @@ fn unreleased_at_all(world: &World) -> Vec<Breach> {
 }
 
 fn heads(world: &World) -> Vec<cloakroom_engine::record::HeadRecord> {
-    let heads = world.ledger.dump().into_iter().filter_map(|record| match record {
-        Record::Head(head) => Some(head),
-        _ => None,
-    });
+    let heads = world
+        .ledger
+        .dump()
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Head(head) => Some(head),
+            _ => None,
+        });
     heads.collect()
 }
 
 fn waiting_at_a_gap(world: &World) -> Option<StreamId> {
-    let waits = heads(world).into_iter().find(|head| head.head.gap.is_some());
+    let waits = heads(world)
+        .into_iter()
+        .find(|head| head.head.gap.is_some());
     waits.map(|head| head.stream)
 }
 
@@ -380,8 +388,7 @@ fn each_cursor(
     let dump = world.ledger.dump();
     for head in heads(world) {
         for subscription in &world.plan().subscriptions {
-            if head.head.position.is_none()
-                || !subscription.listens_to(head.stream.source.as_str())
+            if head.head.position.is_none() || !subscription.listens_to(head.stream.source.as_str())
             {
                 continue;
             }
@@ -410,7 +417,10 @@ async fn retry_all(world: &Arc<World>) {
         if let Record::Cursor(cursor) = record
             && let Some(host) = world.some_host(|_| true)
         {
-            let _ = host.engine.retry(&cursor.subscription, &cursor.stream).await;
+            let _ = host
+                .engine
+                .retry(&cursor.subscription, &cursor.stream)
+                .await;
         }
     }
     world.take_rung();
@@ -431,7 +441,11 @@ async fn drain(world: &Arc<World>) {
         if batch.events.is_empty() {
             return;
         }
-        let ids: Vec<EventId> = batch.events.iter().map(|one| one.event.id.clone()).collect();
+        let ids: Vec<EventId> = batch
+            .events
+            .iter()
+            .map(|one| one.event.id.clone())
+            .collect();
         world.trace.add(Fact::Pulled {
             subscription: subscription.clone(),
             events: seen(&world.objects, &batch.events),
@@ -442,9 +456,4 @@ async fn drain(world: &Arc<World>) {
         });
         let _ = host.engine.acknowledge(&subscription, &ids).await;
     }
-}
-
-/// Whether the ledger still holds a record, for checks in the end.
-pub async fn holds(world: &World, key: &cloakroom_engine::record::Key) -> bool {
-    matches!(world.ledger.get(key).await, Ok(Some(_)))
 }

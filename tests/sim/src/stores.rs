@@ -147,7 +147,8 @@ impl SimLedger {
                 Write::Create(Record::Event(event)) => {
                     feed.push(Change::Event(event.stream.clone()));
                 }
-                Write::Create(Record::Head(head)) | Write::Replace {
+                Write::Create(Record::Head(head))
+                | Write::Replace {
                     record: Record::Head(head),
                     ..
                 } if head.advanced_at == head.revision => {
@@ -275,7 +276,12 @@ impl Objects {
         let now = self.clock.now();
         let mut kept = lock(&self.objects);
         if self.derived {
-            let stem = format!("{}/{}/{}", hint.source, fingerprint(&hint.identity), hint.sha256);
+            let stem = format!(
+                "{}/{}/{}",
+                hint.source,
+                fingerprint(&hint.identity),
+                hint.sha256
+            );
             let names = std::iter::once(stem.clone()).chain((1..).map(|n| format!("{stem}/{n}")));
             for name in names.map(ClaimName) {
                 // The object that is there is the same. It is this webhook's as long as nobody can take it for an

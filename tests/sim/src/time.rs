@@ -27,7 +27,10 @@ pub struct WallClock {
 
 impl WallClock {
     /// Starts with the simulation.
-    #[expect(clippy::new_without_default, reason = "it reads the runtime's time: that is no default")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it reads the runtime's time: that is no default"
+    )]
     pub fn new() -> Self {
         Self {
             started: Instant::now(),

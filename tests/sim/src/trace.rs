@@ -16,6 +16,10 @@ use crate::provider::Webhook;
 use crate::time::WallClock;
 
 /// One thing that happened.
+#[expect(
+    missing_docs,
+    reason = "each fact says what it is, and its fields are named after what they hold"
+)]
 #[derive(Debug)]
 pub enum Fact {
     /// A process began to work, under this configuration.

@@ -120,9 +120,10 @@ impl World {
         let derived = is_shared;
         let objects = Arc::new(Objects::new(&clock, &trace, derived));
         let consumer = |name| (name, Arc::new(Consumer::new(name, seed, &clock, &objects)));
-        let may_pull = kinds.contains(&Kind::Server);
+        let short = chance.percent(40);
+        // A consumer that fetches is slow to settle, so that hardly anything would be removed before the end.
+        let may_pull = kinds.contains(&Kind::Server) && (!short || chance.percent(20));
         let mut plan = Plan::first(&chance, may_pull);
-        let short = chance.percent(25);
         if short {
             plan.settings.retention = if is_shared { secs(240) } else { secs(45) };
         }
@@ -314,7 +315,10 @@ impl World {
     /// Tries to start a process with a configuration that must be refused. Nobody serves with it.
     pub async fn try_reordered(&self) {
         let plan = self.plan();
-        let registered = plan.sources.iter().map(|source| Key::Source(source.name.into()));
+        let registered = plan
+            .sources
+            .iter()
+            .map(|source| Key::Source(source.name.into()));
         for key in registered {
             if !matches!(self.ledger.get(&key).await, Ok(Some(_))) {
                 return;

@@ -330,7 +330,9 @@ async fn nobody_is_sent_a_stream_that_it_does_not_listen_to() {
         .await;
     world.accept([order("A", 1)]).await;
     world.until_head("A", "1").await;
-    let replayed = world.replay("billing", Some("A"), ReplayFrom::Earliest).await;
+    let replayed = world
+        .replay("billing", Some("A"), ReplayFrom::Earliest)
+        .await;
     assert!(matches!(replayed, Err(OperateError::NotPossible(_))));
     pass(secs(60)).await;
     assert_eq!(billing.calls().len(), 0);

@@ -49,7 +49,8 @@ impl Model {
                         .as_ref()
                         .is_some_and(|before| before.redrive.contains(&dead.position));
                     (&after.subscription, &after.stream) == (&dead.subscription, &dead.stream)
-                        && (redriven || was_below && after.position.as_ref() >= Some(&dead.position))
+                        && (redriven
+                            || was_below && after.position.as_ref() >= Some(&dead.position))
                 });
                 if !goes_with {
                     let text = format!("{} was given up apart from a move of its cursor", dead.id);
@@ -77,14 +78,20 @@ impl Model {
         let place = |at: &Position| (name.clone(), stream.clone(), at.clone());
         if after.position < position {
             if after.epoch <= epoch {
-                self.breach(Kind::Epoch, format!("the cursor of {name} in {stream} was moved back"));
+                self.breach(
+                    Kind::Epoch,
+                    format!("the cursor of {name} in {stream} was moved back"),
+                );
             }
             let kept = |(of, in_stream, at): &Place| {
                 of != name || in_stream != stream || Some(at) <= after.position.as_ref()
             };
             self.taken.retain(kept);
         } else if after.epoch < epoch {
-            self.breach(Kind::Epoch, format!("the epoch of {name} in {stream} went back"));
+            self.breach(
+                Kind::Epoch,
+                format!("the epoch of {name} in {stream} went back"),
+            );
         }
         for added in after.redrive.iter().filter(|at| !redrive.contains(at)) {
             self.taken.remove(&place(added));
@@ -104,9 +111,14 @@ impl Model {
             return;
         };
         let since = self.since(plan, name, stream);
-        let rule = plan.source_of(stream.source.as_str()).map(|source| &source.rule);
+        let rule = plan
+            .source_of(stream.source.as_str())
+            .map(|source| &source.rule);
         let is_version = rule == Some(&Rule::Version);
-        let passed: Vec<Event> = self.range(stream, position.as_ref(), up_to).cloned().collect();
+        let passed: Vec<Event> = self
+            .range(stream, position.as_ref(), up_to)
+            .cloned()
+            .collect();
         for event in passed {
             let settled = self.is_settled(&place(&event.position))
                 || (is_version && self.is_jumped(&place(&event.position)));
@@ -120,7 +132,10 @@ impl Model {
     /// Taken, or given up on record.
     fn is_settled(&self, place: &Place) -> bool {
         let (name, stream, position) = place.clone();
-        self.taken.contains(place) || self.records.contains_key(&Key::DeadLetter(name, stream, position))
+        self.taken.contains(place)
+            || self
+                .records
+                .contains_key(&Key::DeadLetter(name, stream, position))
     }
 
     /// Among what a cursor jumped over on record.

@@ -25,13 +25,24 @@ impl Model {
         subscription: &SubscriptionName,
         events: &[Seen],
     ) {
-        let takes = if subscription.as_str() == "batch" { 3 } else { 1 };
+        let takes = if subscription.as_str() == "batch" {
+            3
+        } else {
+            1
+        };
         if events.len() > takes {
-            let text = format!("{subscription} takes {takes} and was given {}", events.len());
+            let text = format!(
+                "{subscription} takes {takes} and was given {}",
+                events.len()
+            );
             self.breach(Kind::Sink, text);
         }
         let rival = self.calls.values().find(|call| {
-            !call.is_void && call.subscription == *subscription && call.events[0].stream == events[0].stream
+            // An operator's act makes what was begun before void: whoever begins after it need not wait for that.
+            !call.is_void
+                && call.subscription == *subscription
+                && call.events[0].stream == events[0].stream
+                && call.events[0].epoch == events[0].epoch
         });
         // Who was about to send when the clock was set does so yet.
         let is_settled = self.at - self.clock_set_at > 20_000_000;
@@ -70,7 +81,8 @@ impl Model {
         for (index, seen) in events.iter().enumerate() {
             let (stream, position) = (&seen.stream, &seen.position);
             if !self.head(stream).is_some_and(|head| head.covers(position)) {
-                let text = format!("{subscription} got {position} of {stream}, which is not released");
+                let text =
+                    format!("{subscription} got {position} of {stream}, which is not released");
                 self.breach(Kind::Order, text);
             }
             let stored = self.ever.get(&(stream.clone(), position.clone()));
@@ -89,26 +101,26 @@ impl Model {
                 // It was begun before an operator's act, which has changed what comes when.
                 continue;
             }
-            let rule = plan.source_of(stream.source.as_str()).map(|source| &source.rule);
+            let rule = plan
+                .source_of(stream.source.as_str())
+                .map(|source| &source.rule);
             if rule == Some(&Rule::Version) {
                 self.check_version(subscription, seen);
                 continue;
             }
             let settled = cursor.and_then(|cursor| cursor.position.clone());
             let since = self.since(&plan, subscription, stream);
-            let open = self.range(stream, settled.as_ref(), position).find(|event| {
-                let place = (
-                    subscription.clone(),
-                    stream.clone(),
-                    event.position.clone(),
-                );
-                let came_before = |seen: &Seen| seen.position == event.position;
-                event.position < *position
-                    && config.wants(event, since)
-                    && !self.taken_ever.contains(&place)
-                    && !self.dead_ever.contains(&place)
-                    && !events[..index].iter().any(came_before)
-            });
+            let open = self
+                .range(stream, settled.as_ref(), position)
+                .find(|event| {
+                    let place = (subscription.clone(), stream.clone(), event.position.clone());
+                    let came_before = |seen: &Seen| seen.position == event.position;
+                    event.position < *position
+                        && config.wants(event, since)
+                        && !self.taken_ever.contains(&place)
+                        && !self.dead_ever.contains(&place)
+                        && !events[..index].iter().any(came_before)
+                });
             if let Some(open) = open.map(|event| event.position.clone()) {
                 let text = format!("{subscription} got {position} of {stream} before {open}");
                 self.breach(Kind::Order, text);
@@ -123,7 +135,10 @@ impl Model {
         let before = self.versions.get(&key).cloned();
         if let Some((epoch, before)) = before {
             if epoch == seen.epoch && seen.position < before && !self.bad_clocks {
-                let text = format!("{subscription} got version {} after {before}", seen.position);
+                let text = format!(
+                    "{subscription} got version {} after {before}",
+                    seen.position
+                );
                 self.breach(Kind::Order, text);
             }
             if epoch == seen.epoch && before > seen.position {
@@ -149,7 +164,11 @@ impl Model {
             let key = (subscription.clone(), seen.stream.clone());
             let last = self.last.get(&key).cloned();
             let is_new = !self.taken_ever.contains(&place) && !self.dead_ever.contains(&place);
-            if seen.epoch == 0 && !is_void && is_new && last.as_ref().is_some_and(|last| seen.position < *last) {
+            if seen.epoch == 0
+                && !is_void
+                && is_new
+                && last.as_ref().is_some_and(|last| seen.position < *last)
+            {
                 let text = format!("{subscription} would take {} for an old one", seen.position);
                 self.breach(Kind::Effective, text);
             }

@@ -24,7 +24,7 @@ impl Model {
         for write in writes {
             match write {
                 Write::Create(record) => self.created(record, writes, &plan),
-                Write::Replace { record, .. } => self.replaced(record, &plan),
+                Write::Replace { record, .. } => self.replaced(record),
                 Write::Delete { key, .. } => self.deleted(key, &plan, now),
                 Write::Admit { .. } | Write::BaseAllows { .. } => {}
             }
@@ -67,7 +67,7 @@ impl Model {
         }
     }
 
-    fn replaced(&mut self, record: &Record, _: &Plan) {
+    fn replaced(&mut self, record: &Record) {
         if matches!(
             record,
             Record::Event(_) | Record::Superseded(_) | Record::Note(_)
@@ -80,7 +80,10 @@ impl Model {
         let (stream, position) = (&event.stream, &event.position);
         match self.head(stream) {
             Some(head) if head.covers(position) => {
-                self.breach(Kind::Frozen, format!("{position} of {stream} was put below its head"));
+                self.breach(
+                    Kind::Frozen,
+                    format!("{position} of {stream} was put below its head"),
+                );
             }
             Some(_) => {}
             None => {
@@ -102,7 +105,9 @@ impl Model {
             }
             Body::Gap { .. } | Body::Placeholder => {}
         }
-        let rule = plan.source_of(stream.source.as_str()).map(|source| &source.rule);
+        let rule = plan
+            .source_of(stream.source.as_str())
+            .map(|source| &source.rule);
         // Only an operator may place one there, who releases what was quarantined for a clash with the newest.
         let released = |write: &Write| match write {
             Write::Replace { record, .. } => matches!(record, Record::Quarantined(_)),
@@ -110,7 +115,10 @@ impl Model {
         };
         let is_late = event.late.is_some() && !writes.iter().any(released);
         if rule == Some(&Rule::Version) && is_late {
-            self.breach(Kind::Record, format!("a version was placed late at {position}"));
+            self.breach(
+                Kind::Record,
+                format!("a version was placed late at {position}"),
+            );
         }
         let sha256 = event.payload().map(|payload| payload.sha256);
         let place = (stream.clone(), position.clone());
@@ -146,7 +154,10 @@ impl Model {
         }
         match (&payload.claim, &payload.inline) {
             (Some(claim), _) if self.claims.get(claim) != Some(&payload.sha256) => {
-                let text = format!("the entry of {} names {claim:?}, which is another one or none", who.1);
+                let text = format!(
+                    "the entry of {} names {claim:?}, which is another one or none",
+                    who.1
+                );
                 self.breach(Kind::Claim, text);
             }
             (None, None) => self.breach(Kind::Claim, format!("{} has no payload", who.1)),
@@ -154,7 +165,10 @@ impl Model {
         }
         let other = |inline| cloakroom_core::event::Sha256::of(inline) != payload.sha256;
         if payload.inline.as_deref().is_some_and(other) {
-            self.breach(Kind::Bytes, format!("{} was stored otherwise than it came", who.1));
+            self.breach(
+                Kind::Bytes,
+                format!("{} was stored otherwise than it came", who.1),
+            );
         }
     }
 
@@ -180,14 +194,22 @@ impl Model {
             let young = |event: &&Event| event.recorded.after(plan.settings.retention) > now;
             let young = self.range(stream, before.floor.as_ref(), floor).find(young);
             if let Some(young) = young.map(|event| event.position.clone()) {
-                self.breach(Kind::Retention, format!("the floor rose over {young}, which is young"));
+                self.breach(
+                    Kind::Retention,
+                    format!("the floor rose over {young}, which is young"),
+                );
             }
         }
-        let Some(position) = after.position.clone().filter(|p| before.position.as_ref() < Some(p))
+        let Some(position) = after
+            .position
+            .clone()
+            .filter(|p| before.position.as_ref() < Some(p))
         else {
             return;
         };
-        let rule = plan.source_of(stream.source.as_str()).map(|source| &source.rule);
+        let rule = plan
+            .source_of(stream.source.as_str())
+            .map(|source| &source.rule);
         let released = self.range(stream, before.position.as_ref(), &position);
         let released: Vec<Event> = released.cloned().collect();
         match rule {
@@ -204,16 +226,23 @@ impl Model {
                 }
             }
             Some(Rule::Sparse { hold, .. }) => {
-                let held = |last: &Event| last.position.is_late() || last.recorded.after(*hold) <= now;
+                let held =
+                    |last: &Event| last.position.is_late() || last.recorded.after(*hold) <= now;
                 if !released.last().is_some_and(held) {
-                    self.breach(Kind::Gap, format!("{position} of {stream} left before its hold was over"));
+                    self.breach(
+                        Kind::Gap,
+                        format!("{position} of {stream} left before its hold was over"),
+                    );
                 }
             }
             Some(Rule::Arrival) | None => {}
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a move of a head and all that goes with it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a move of a head and all that goes with it"
+    )]
     fn check_dense(
         &mut self,
         plan: &Plan,
@@ -227,7 +256,10 @@ impl Model {
         let Base::Settled(base) = after.base else {
             // Only what is late leaves before the base is known.
             if released.iter().any(|event| !event.position.is_late()) {
-                self.breach(Kind::Base, format!("{stream} released before its base was settled"));
+                self.breach(
+                    Kind::Base,
+                    format!("{stream} released before its base was settled"),
+                );
             }
             return;
         };
@@ -239,7 +271,10 @@ impl Model {
             let place = Position::dense(missing);
             let is_floored = after.floor.as_ref() >= Some(&place);
             if self.event(stream, &place).is_none() && !is_floored {
-                self.breach(Kind::Record, format!("{missing} of {stream} is missing below the head"));
+                self.breach(
+                    Kind::Record,
+                    format!("{missing} of {stream} is missing below the head"),
+                );
             }
         }
         let is_below = |event: &&Event| {
@@ -255,7 +290,10 @@ impl Model {
         let Rule::Dense { gap: policy, .. } = &source.rule else {
             return;
         };
-        let begun = before.gap.as_ref().is_some_and(|gap| gap.skipping_from.is_some());
+        let begun = before
+            .gap
+            .as_ref()
+            .is_some_and(|gap| gap.skipping_from.is_some());
         let by_operator = self.skipped_by_operators.contains(stream);
         let placeholder = |write: &Write| match write {
             Write::Create(Record::Event(event)) => match &event.body {
@@ -274,9 +312,11 @@ impl Model {
             above.find(|(_, event)| matches!(event.body, Body::Payload(_)))
         });
         let deadline = above.map(|(_, event)| event.recorded.after(policy.after));
-        let width = above.and_then(|(position, _)| position.number()).map_or(0, |number| {
-            number - 1 - passed.first().map_or(0, |first| first.0)
-        });
+        let width = above
+            .and_then(|(position, _)| position.number())
+            .map_or(0, |number| {
+                number - 1 - passed.first().map_or(0, |first| first.0)
+            });
         let in_time = deadline.is_some_and(|deadline| deadline <= now);
         if policy.then != GapAction::Skip || !in_time || width >= policy.max {
             let text = format!("{passed:?} of {stream} were passed over against {policy:?}");
@@ -320,7 +360,10 @@ impl Model {
             }
             (Key::Quarantined(..), Some(Record::Quarantined(record))) => {
                 if record.resolution.is_none() {
-                    self.breach(Kind::Retention, format!("{} was removed undecided", record.id));
+                    self.breach(
+                        Kind::Retention,
+                        format!("{} was removed undecided", record.id),
+                    );
                 }
                 self.forget((record.source.to_string(), record.identity));
             }

@@ -118,7 +118,10 @@ impl Model {
             }
             Fact::StartRefused { why, .. } => {
                 if !why.contains("raise `generation`") {
-                    self.breach(Kind::Ordering, format!("another ordering was taken: {why:?}"));
+                    self.breach(
+                        Kind::Ordering,
+                        format!("another ordering was taken: {why:?}"),
+                    );
                 }
             }
             Fact::Died { life } => {

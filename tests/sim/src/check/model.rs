@@ -141,7 +141,9 @@ impl Model {
         if let Some(since) = replayed {
             return since.as_micros();
         }
-        let earliest = plan.subscription(name.as_str()).is_some_and(|one| one.earliest);
+        let earliest = plan
+            .subscription(name.as_str())
+            .is_some_and(|one| one.earliest);
         match self.records.get(&Key::Subscription(name.clone())) {
             Some(Record::Subscription(record)) if !earliest => record.since.as_micros(),
             _ => i64::MIN,

@@ -18,7 +18,11 @@ use clap::Parser;
 use table::{VARIANTS, Variant};
 
 /// What is copied.
-const COPIED: [&str; 3] = ["crates/cloakroom-core", "crates/cloakroom-engine", "tests/sim"];
+const COPIED: [&str; 3] = [
+    "crates/cloakroom-core",
+    "crates/cloakroom-engine",
+    "tests/sim",
+];
 /// The environment variable that names the variant to be.
 const WANTED: &str = "CLOAKROOM_BROKEN";
 
@@ -44,7 +48,6 @@ struct Caught {
     by: String,
 }
 
-#[expect(clippy::print_stdout, reason = "the table is this program's output")]
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let unknown = |name: &&String| !VARIANTS.iter().any(|variant| variant.name == **name);
@@ -54,7 +57,10 @@ fn main() -> Result<ExitCode> {
     let binary = build()?;
     let whole = format!("0..{}", args.whole);
     let passed = simulate(&binary, "", &["--seeds", &whole])?;
-    ensure!(passed.is_empty(), "the copy fails while nothing is broken:\n{passed}");
+    ensure!(
+        passed.is_empty(),
+        "the copy fails while nothing is broken:\n{passed}"
+    );
     let is_wanted =
         |variant: &&Variant| args.names.is_empty() || args.names.iter().any(|n| n == variant.name);
     let wanted: Vec<&Variant> = VARIANTS.iter().filter(is_wanted).collect();
@@ -75,7 +81,8 @@ fn main() -> Result<ExitCode> {
     let place = |name: &str| wanted.iter().position(|variant| variant.name == name);
     found.sort_by_key(|(name, _)| place(name));
     let mut survived = 0;
-    let mut text = String::from("| variant | breaks | caught by | at seed |\n| --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("| variant | breaks | caught by | at seed |\n| --- | --- | --- | --- |\n");
     for (variant, (name, outcome)) in wanted.iter().zip(found) {
         let (by, seed) = match outcome? {
             Some(caught) => (caught.by, caught.seed),
@@ -133,7 +140,9 @@ fn simulate(binary: &Path, variant: &str, args: &[&str]) -> Result<String> {
 
 /// Copies the sources, breaks the copy in every way, and builds it.
 fn build() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let copy = target.join("broken");
     for directory in COPIED {
@@ -148,13 +157,23 @@ fn build() -> Result<PathBuf> {
         write_if_new(&copy.join(file), &broken(file, text)?)?;
     }
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline", "--package", "cloakroom-sim-broken"])
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--package",
+            "cloakroom-sim-broken",
+        ])
         .arg("--target-dir")
         .arg(&target)
         .current_dir(&copy)
         .status()
         .context("failed to run cargo")?;
-    ensure!(status.success(), "the broken copy in {} does not build", copy.display());
+    ensure!(
+        status.success(),
+        "the broken copy in {} does not build",
+        copy.display()
+    );
     Ok(target.join("debug/cloakroom-sim-broken"))
 }
 
@@ -191,7 +210,10 @@ fn workspace(root: &Path, copy: &Path) -> Result<()> {
     let manifest = std::fs::read_to_string(root.join("Cargo.toml"))?;
     let members = |line: &str| match line.starts_with("members = ") {
         true => format!("members = {COPIED:?}"),
-        false => line.replace("package.cloakroom-sim]", "package.cloakroom-sim-broken]"),
+        // Whoever breaks things on purpose needs no advice.
+        false => line
+            .replace("package.cloakroom-sim]", "package.cloakroom-sim-broken]")
+            .replace("= \"warn\"", "= \"allow\""),
     };
     let lines: Vec<String> = manifest.lines().map(members).collect();
     write_if_new(&copy.join("Cargo.toml"), &lines.join("\n"))?;
@@ -209,7 +231,10 @@ fn workspace(root: &Path, copy: &Path) -> Result<()> {
     write_if_new(&copy.join(manifest), &format!("{renamed}{targets}"))?;
     let core = "crates/cloakroom-core/src";
     let library = std::fs::read_to_string(root.join(core).join("lib.rs"))?;
-    write_if_new(&copy.join(core).join("lib.rs"), &format!("{library}\npub mod broken;\n"))?;
+    write_if_new(
+        &copy.join(core).join("lib.rs"),
+        &format!("{library}\npub mod broken;\n"),
+    )?;
     let asks = format!(
         "//! Which variant is wanted.\n\n\
          /// Whether it is this one.\n\
