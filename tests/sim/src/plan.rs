@@ -214,7 +214,7 @@ impl Plan {
                     attempts: 3,
                     earliest: chance.percent(50),
                     pulls: false,
-                })
+                });
             }
             1 => {
                 for source in &mut next.sources {

@@ -272,7 +272,7 @@ impl Objects {
         }
     }
 
-    fn store(&self, hint: &ClaimHint, body: Bytes) -> ClaimName {
+    fn store(&self, hint: &ClaimHint, body: &Bytes) -> ClaimName {
         let now = self.clock.now();
         let mut kept = lock(&self.objects);
         if self.derived {
@@ -293,7 +293,7 @@ impl Objects {
                         let object = (hint.clone(), body.clone(), now);
                         kept.claims.insert(name.clone(), object);
                         drop(kept);
-                        return self.stored(name, &body);
+                        return self.stored(name, body);
                     }
                 }
             }
@@ -303,7 +303,7 @@ impl Objects {
         let object = (hint.clone(), body.clone(), now);
         kept.claims.insert(name.clone(), object);
         drop(kept);
-        self.stored(name, &body)
+        self.stored(name, body)
     }
 
     fn stored(&self, claim: ClaimName, body: &Bytes) -> ClaimName {
@@ -344,7 +344,7 @@ impl SimClaims {
 impl ClaimStore for SimClaims {
     async fn put(&self, hint: &ClaimHint, body: Bytes) -> Result<ClaimName, ClaimError> {
         self.before().await?;
-        let name = self.objects.store(hint, body);
+        let name = self.objects.store(hint, &body);
         self.before().await?;
         Ok(name)
     }
@@ -432,7 +432,7 @@ impl Upload for SimUpload {
         self.side.life.point().await;
         self.side.faults.slow().await;
         self.side.life.still_alive().await;
-        let name = self.objects.store(hint, self.body.freeze());
+        let name = self.objects.store(hint, &self.body.freeze());
         self.side.faults.slow().await;
         self.side.life.point().await;
         Ok(name)

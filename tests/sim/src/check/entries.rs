@@ -138,9 +138,7 @@ impl Model {
         }
         let place = (event.stream.clone(), event.position.clone());
         let sha256 = event.payload().map(|payload| payload.sha256);
-        self.ever
-            .entry(place)
-            .or_insert((event.identity.clone(), sha256));
+        self.ever.insert(place, (event.identity.clone(), sha256));
         self.identities.insert(who, event.id.clone());
     }
 

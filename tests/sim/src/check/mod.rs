@@ -15,6 +15,7 @@ mod entries;
 mod model;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::trace::{Act, Fact};
 use crate::world::World;
@@ -114,7 +115,7 @@ impl Model {
     fn follow(&mut self, fact: &Fact) {
         match fact {
             Fact::Started { life, plan } => {
-                self.plans.insert(*life, plan.clone());
+                self.plans.insert(*life, Arc::clone(plan));
             }
             Fact::StartRefused { why, .. } => {
                 if !why.contains("raise `generation`") {
