@@ -5,14 +5,15 @@
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
 use cloakroom_core::id::{EventId, Key as StreamKey, StreamId, SubscriptionName};
-use cloakroom_core::ordering::{Guard, Placement, Reason};
+use cloakroom_core::ordering::{Guard, Placement, Reason, Rule};
 use cloakroom_core::position::{Position, Sequence};
 use cloakroom_core::time::Timestamp;
 
 use crate::append::{Draft, GuardWrite as _};
 use crate::ports::{Index, LedgerError, TransactError, Write};
 use crate::record::{
-    Cursor, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record, Resolution, Superseded,
+    Cursor, CursorState, DeadLetter, HeadRecord, Key, Passed, Quarantined, Record, Resolution,
+    Superseded,
 };
 use crate::shared::{Active, Shared, StoreError};
 
@@ -62,6 +63,12 @@ impl Shared {
         from: &ReplayFrom,
     ) -> Result<usize, OperateError> {
         if let Some(stream) = stream {
+            if !active.config.listens_to(stream) {
+                let name = &active.config.name;
+                return Err(OperateError::NotPossible(format!(
+                    "subscription {name} does not listen to {stream}"
+                )));
+            }
             if self.ledger.get(&Key::Head(stream.clone())).await?.is_none() {
                 return Err(OperateError::NotFound(format!(
                     "there is no stream {stream}"
@@ -244,17 +251,44 @@ impl Shared {
                 reason,
                 revision: 0,
             };
+            let is_next = redriven.is_none();
             // What is being tried is the first dead letter of a redrive, if there is any: it goes back to where it was.
             match redriven {
                 Some(_) => drop(cursor.redrive.remove(0)),
                 None => cursor.position = Some(event.position.clone()),
             }
             cursor.state = CursorState::Active;
-            let with = vec![self.upsert(Record::DeadLetter(dead_letter)).await?];
+            let mut with = vec![self.upsert(Record::DeadLetter(dead_letter)).await?];
+            if is_next {
+                let jump = self.jump_to(&before, &event.position).await?;
+                with.extend(jump);
+            }
             if self.change_cursor(active, &before, cursor, with).await? {
                 return Ok(event.id);
             }
         }
+    }
+
+    /// The record of what a cursor jumps over on its way to a version; `None` when there is nothing between them.
+    async fn jump_to(&self, before: &Cursor, to: &Position) -> Result<Option<Write>, LedgerError> {
+        if self.catalog.rule(&before.stream) != Some(&Rule::Version) {
+            return Ok(None);
+        }
+        let after = before.position.as_ref();
+        let first = self
+            .ledger
+            .events(&before.stream, after, Some(to), 1)
+            .await?;
+        if first.first().is_none_or(|first| first.position >= *to) {
+            return Ok(None);
+        }
+        let passed = Record::Passed(Passed {
+            subscription: before.subscription.clone(),
+            stream: before.stream.clone(),
+            after: before.position.clone(),
+            to: to.clone(),
+        });
+        Ok(Some(self.upsert(passed).await?))
     }
 
     async fn require_halted(&self, active: &Active, stream: &StreamId) -> Result<(), OperateError> {

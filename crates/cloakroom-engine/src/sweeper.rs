@@ -148,6 +148,16 @@ impl Shared {
         Ok(())
     }
 
+    /// How long a settled event is kept at least. A store that derives the name of a claim from its webhook hands a retry
+    /// the very claim that is there already, as long as that is younger than half the age of orphans. So what is younger
+    /// stays: an entry that is written for such a retry must not lose its claim when the first entry is removed.
+    fn keeps_for(&self) -> Duration {
+        match self.claims.is_local() {
+            true => self.settings.retention,
+            false => self.settings.retention.max(ORPHAN_AGE),
+        }
+    }
+
     /// Retention, in two steps a sweep apart: raise the floor over what is old and settled; remove what is below the
     /// floor. Whoever read the stream before the floor rose has long finished by then.
     async fn retain(&self, head: HeadRecord, settled: &Position) -> Result<(), StoreError> {
@@ -158,7 +168,7 @@ impl Shared {
             self.remove_below(&head.stream, floor.min(settled.clone()))
                 .await?;
         }
-        let before = self.clock.now().before(self.settings.retention);
+        let before = self.clock.now().before(self.keeps_for());
         let mut floor = head.head.floor.clone();
         // Nearly always the oldest event is young: one look tells.
         let mut limit = 1;
@@ -206,7 +216,7 @@ impl Shared {
     /// Removes versions that were recorded as superseded without ever being among the events: a page at a time, and on
     /// while there was something to remove.
     async fn remove_superseded(&self, stream: &StreamId) -> Result<(), StoreError> {
-        let before = self.clock.now().before(self.settings.retention);
+        let before = self.clock.now().before(self.keeps_for());
         let index = Index::Superseded(stream.clone());
         loop {
             let page = self.ledger.list(&index, None, REMOVED_AT_ONCE).await?;
@@ -239,7 +249,7 @@ impl Shared {
 
     /// Forgets what an operator decided about quarantined webhooks, once that is past retention. What is undecided stays.
     pub(crate) async fn forget_resolved(&self) -> Result<(), StoreError> {
-        let before = self.clock.now().before(self.settings.retention);
+        let before = self.clock.now().before(self.keeps_for());
         let mut cursor = None;
         loop {
             let index = Index::Quarantine(None);

@@ -18,6 +18,17 @@ impl Appender {
         stream: StreamId,
         head: &HeadRecord,
     ) -> Result<Round, LedgerError> {
+        // What retention is about to remove is still there: a retry of it is a duplicate, not late.
+        if let Some(position) = draft.own_position(&source.rule)
+            && head.head.is_at_or_below_floor(&position)
+            && let Some(Record::Event(stored)) = self
+                .ledger
+                .get(&RecordKey::Event(stream.clone(), position))
+                .await?
+            && stored.identity == draft.identity
+        {
+            return Ok(Round::Done(self.duplicate(&stored, draft).await?));
+        }
         let sequence = parse_sequence(draft)
             .map(|s| s.to_string())
             .unwrap_or_default();

@@ -8,13 +8,9 @@ use cloakroom_core::id::{EventId, StreamId};
 use cloakroom_core::position::Position;
 
 use super::sink::Call;
-use super::world::{Webhook, World};
+use super::world::Webhook;
 use crate::append::{Receipt, Status};
-use crate::ports::ClaimStore as _;
-use crate::record::{Cursor, DeadLetter, Quarantined, Record, Resolution, Superseded};
-
-/// Events by their places.
-pub(super) type Ever = BTreeMap<(StreamId, Position), Event>;
+use crate::record::{Quarantined, Record, Resolution, Superseded};
 
 /// What the ledger holds in the end.
 #[derive(Default)]
@@ -23,8 +19,6 @@ pub(super) struct Facts {
     heads: BTreeMap<StreamId, Head>,
     superseded: BTreeMap<(StreamId, Position), Superseded>,
     quarantined: BTreeMap<EventId, Quarantined>,
-    dead: Vec<DeadLetter>,
-    cursors: Vec<Cursor>,
 }
 
 impl Facts {
@@ -44,8 +38,6 @@ impl Facts {
                 Record::Quarantined(record) => {
                     facts.quarantined.insert(record.id.clone(), record);
                 }
-                Record::DeadLetter(dead) => facts.dead.push(dead),
-                Record::Cursor(cursor) => facts.cursors.push(cursor),
                 _ => {}
             }
         }
@@ -118,78 +110,6 @@ impl Facts {
             }
         }
     }
-
-    /// Everything was released and settled, and whatever was not given to a consumer is on record.
-    pub(super) fn check_settled(
-        &self,
-        subscription: &str,
-        got: &BTreeSet<(StreamId, Position)>,
-        ever: &Ever,
-    ) {
-        for (stream, head) in &self.heads {
-            let last = self.events.keys().filter(|(s, _)| s == stream).max();
-            let Some((_, last)) = last else { continue };
-            assert_eq!(
-                head.position.as_ref(),
-                Some(last),
-                "{stream} is released to its end"
-            );
-            let cursor = self.cursors.iter().find(|cursor| {
-                cursor.stream == *stream && cursor.subscription.as_str() == subscription
-            });
-            let cursor = cursor.unwrap_or_else(|| panic!("{subscription} has not begun {stream}"));
-            assert_eq!(
-                cursor.position.as_ref(),
-                Some(last),
-                "{subscription} at {stream}"
-            );
-            assert!(cursor.redrive.is_empty(), "{subscription} at {stream}");
-        }
-        for (place, event) in ever {
-            let is_version = place.0.source.as_str() == "states";
-            let is_placeholder = matches!(event.body, Body::Placeholder);
-            let is_dead = self.dead.iter().any(|dead| {
-                dead.subscription.as_str() == subscription
-                    && (&dead.stream, &dead.position) == (&place.0, &place.1)
-            });
-            assert!(
-                got.contains(place) || is_placeholder || is_version || is_dead,
-                "{subscription} never got {place:?}"
-            );
-        }
-    }
-
-    pub(super) async fn check_claims(&self, world: &World) {
-        for event in self.events.values() {
-            if let Some(claim) = event.payload().and_then(|payload| payload.claim.as_ref()) {
-                assert!(world.claims.read(claim, None).await.is_ok());
-            }
-        }
-    }
-}
-
-/// Nothing is tried before everything below it was tried. (Whether what was tried was also settled is another check.)
-pub(super) fn check_nothing_overtakes(subscription: &str, calls: &[Call], ever: &Ever) {
-    let mut tried: BTreeMap<&StreamId, BTreeSet<&Position>> = BTreeMap::new();
-    for call in calls {
-        let of_stream = tried.entry(&call.stream).or_default();
-        if !of_stream.insert(&call.position) || call.stream.source.as_str() == "states" {
-            continue;
-        }
-        // What is late before the first number stands below all numbers.
-        let lowest = Position::after_head(None).unwrap();
-        let first = (call.stream.clone(), lowest);
-        let here = (call.stream.clone(), call.position.clone());
-        for ((_, below), event) in ever.range(first..here) {
-            let is_placeholder = matches!(event.body, Body::Placeholder);
-            assert!(
-                is_placeholder || of_stream.contains(below),
-                "{subscription}: {} of {} overtook {below}",
-                call.position,
-                call.stream
-            );
-        }
-    }
 }
 
 /// Once duplicates are left out by id, what a consumer has taken rises in every stream; but for what it once refused.
@@ -212,18 +132,6 @@ pub(super) fn check_order(subscription: &str, calls: &[Call]) {
                 &call.stream,
                 before.map_or(&call.position, |b| b.max(&call.position)),
             );
-        }
-    }
-}
-
-pub(super) fn check_pulled(pulled: &[(StreamId, Position)]) {
-    let mut last: HashMap<&StreamId, &Position> = HashMap::new();
-    let mut seen = BTreeSet::new();
-    for (stream, position) in pulled {
-        if seen.insert((stream, position))
-            && let Some(before) = last.insert(stream, position)
-        {
-            assert!(before < position, "{position} was fetched after {before}");
         }
     }
 }

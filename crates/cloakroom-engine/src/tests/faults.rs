@@ -150,7 +150,7 @@ impl Faults {
         self.claims_down.store(down, Ordering::Relaxed);
     }
 
-    /// Several engines use the ledger at once: leases count.
+    /// Several engines use the stores at once: leases count, and claims are far away.
     pub(super) fn shared_ledger(&self) {
         self.shared.store(true, Ordering::Relaxed);
     }
@@ -360,6 +360,6 @@ impl ClaimStore for FaultyClaims {
     }
 
     fn is_local(&self) -> bool {
-        self.inner.is_local()
+        self.inner.is_local() && !self.faults.shared.load(Ordering::Relaxed)
     }
 }

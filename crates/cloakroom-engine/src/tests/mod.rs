@@ -4,14 +4,14 @@
 //! | --- | --- |
 //! | `sim`, `faults`, `sink`, `given`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
 //! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
+//! | `checker` | what the ledger and a consumer show in the end |
 //! | `releasing` | taking in and releasing in one transaction |
 //! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
-//! | `stepping`, `calling` | one step at a time; what that costs; nothing but steps, by chance |
-//! | `anything`, `checker` | all of it at once, by chance; and what became of it |
+//! | `stepping` | one step at a time; what that costs |
+//!
+//! All of it at once, by chance, on every form of the engine, is the crate `cloakroom-sim` in `tests/sim`.
 
-mod anything;
-mod calling;
 mod checker;
 mod delivering;
 mod faults;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::sim::{pass, until};
 use super::sink::{Reply, Script};
-use super::world::{SubscriptionSpec, World, dense, name, order, push, secs, stream};
+use super::world::{SubscriptionSpec, World, dense, name, order, push, secs, stream, version};
 use crate::inspect::DeliveryState;
 use crate::operate::{OperateError, ReplayFrom};
-use crate::record::CursorState;
+use crate::record::{CursorState, Record};
 
 async fn world_with(
     spec: impl FnOnce(SubscriptionSpec) -> SubscriptionSpec,
@@ -290,4 +290,50 @@ async fn a_replay_after_a_dead_letter_takes_it_off_the_list() {
     assert_eq!(billing.taken("A"), ["A-2", "A-1", "A-2"]);
     let dead = world.engine().dead_letters(None, None, 10).await.unwrap();
     assert!(dead.items.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_skip_jumps_over_is_on_record() {
+    let billing = Script::new();
+    let world = World::new()
+        .source(version("orders"))
+        .subscribe(push("billing", &billing).attempts(1))
+        .start()
+        .await;
+    billing.always("*", Reply::Fail);
+    world.accept([order("A", 1)]).await;
+    until_parked(&world).await;
+    world.accept([order("A", 2), order("A", 3)]).await;
+    world.until_head("A", "3").await;
+    let engine = world.engine();
+    engine.skip(&name("billing"), &stream("A")).await.unwrap();
+    let passed: Vec<_> = world
+        .ledger
+        .dump()
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Passed(passed) => Some((passed.after, passed.to.number())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(passed, [(None, Some(3))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_a_stream_that_it_does_not_listen_to() {
+    let billing = Script::new();
+    let world = World::new()
+        .source(dense("orders"))
+        .source(dense("others"))
+        .subscribe(push("billing", &billing).to(&["others"]))
+        .start()
+        .await;
+    world.accept([order("A", 1)]).await;
+    world.until_head("A", "1").await;
+    let replayed = world
+        .replay("billing", Some("A"), ReplayFrom::Earliest)
+        .await;
+    assert!(matches!(replayed, Err(OperateError::NotPossible(_))));
+    pass(secs(60)).await;
+    assert_eq!(billing.calls().len(), 0);
 }

@@ -367,3 +367,34 @@ async fn a_decision_about_quarantine_is_forgotten_when_it_is_old_and_nothing_els
     pass(secs(RETENTION + 3_700)).await;
     assert_eq!(kept().await, (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_there_is_a_duplicate_though_the_floor_is_above_it() {
+    let (world, billing) = world().await;
+    let first = world.accept([order("A", 1)]).await.remove(0);
+    billing.until_taken(1).await;
+    pass(secs(RETENTION - 2)).await;
+    while floor(&world).is_none() {
+        pass(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.entries(), 1, "it is removed with the next sweep");
+    let again = world.send(order("A", 1)).await.unwrap();
+    assert_eq!((again.status, again.id), (Status::Duplicate, first.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_retry_may_share_a_claim_with_is_kept_for_a_day() {
+    let billing = Script::new();
+    let world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &billing))
+        .retention(secs(RETENTION));
+    world.faults.shared_ledger();
+    let world = world.start().await;
+    world.accept([order("A", 1)]).await;
+    billing.until_taken(1).await;
+    pass(secs(20 * 60 * 60)).await;
+    assert_eq!((world.entries(), floor(&world)), (1, None));
+    pass(secs(5 * 60 * 60)).await;
+    assert_eq!((world.entries(), floor(&world)), (0, Some(1)));
+}

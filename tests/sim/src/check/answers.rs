@@ -1,0 +1,73 @@
+//! Receipts, and what became of what they promise.
+
+use cloakroom_core::ordering::Reason;
+use cloakroom_engine::record::Record;
+use cloakroom_engine::{Receipt, Status};
+
+use super::Kind;
+use super::model::Model;
+use crate::provider::Webhook;
+use crate::world::World;
+
+impl Model {
+    pub(super) fn acknowledged(&mut self, webhook: &Webhook, receipt: &Receipt) {
+        let id = &webhook.id;
+        if let Some(forgery) = webhook.forged {
+            self.breach(Kind::Forged, format!("{id} was acknowledged: {forgery:?}"));
+            return;
+        }
+        if webhook.implausible
+            && receipt.status != Status::Duplicate
+            && receipt.reason != Some(Reason::BadSequence)
+        {
+            self.breach(Kind::Gap, format!("{id} was placed in spite of its number"));
+        }
+        let is_new = receipt.status != Status::Duplicate;
+        let place = receipt.stream.clone().zip(receipt.position.clone());
+        let found = match &place {
+            Some(place) => self.ever.get(place).map(|(identity, sha256)| {
+                identity.as_str() == id && (!is_new || *sha256 == Some(webhook.body.sha256()))
+            }),
+            None => self
+                .quarantined_ever
+                .get(&receipt.id)
+                .map(|identity| identity.as_str() == id),
+        };
+        if found != Some(true) {
+            let text = format!("{id} was acknowledged and is not there: {receipt:?}");
+            self.breach(Kind::Acknowledged, text);
+        }
+        let who = (webhook.source.to_owned(), id.as_str().into());
+        let first = self.receipts.get(&who).cloned();
+        match first {
+            Some(first) if first != receipt.id && !self.forgotten.contains(&who) => {
+                let text = format!("{id} was {first} before, and is {} now", receipt.id);
+                self.breach(Kind::Identity, text);
+            }
+            _ => drop(self.receipts.insert(who, receipt.id.clone())),
+        }
+    }
+
+    /// Every payload that a record names can be read, and is what was sent.
+    pub(super) fn check_claims_in_the_end(&mut self, world: &World) {
+        for record in world.ledger.dump() {
+            let payload = match &record {
+                Record::Event(event) => event.payload(),
+                Record::Superseded(superseded) => {
+                    superseded.event.as_ref().and_then(|event| event.payload())
+                }
+                Record::Quarantined(record) if record.resolution.is_none() => Some(&record.payload),
+                _ => None,
+            };
+            let Some((payload, claim)) = payload.and_then(|p| Some((p, p.claim.clone()?))) else {
+                continue;
+            };
+            let body = world.objects.get(&claim);
+            let is_whole =
+                body.is_some_and(|body| cloakroom_core::event::Sha256::of(&body) == payload.sha256);
+            if !is_whole {
+                self.breach(Kind::Claim, format!("{claim:?} cannot be read in the end"));
+            }
+        }
+    }
+}
