@@ -154,21 +154,25 @@ fn signed(shape: Shape, serials: std::ops::Range<u64>, each: u64) -> Receiver<Ar
     batches
 }
 
+/// What is told of a run: its name, its unit, [`SLACK`], and where it is found.
+type Line = (&'static str, &'static str, f64, fn(&Look) -> f64);
+
+const LINES: [Line; 6] = [
+    ("resident memory", "MB", SLACK[0], |look| look.resident),
+    ("file handles", "", SLACK[1], |look| look.files),
+    ("POST to answer, p50", "ms", SLACK[2], |look| look.answer[0]),
+    ("POST to answer, p99", "ms", SLACK[2], |look| look.answer[1]),
+    ("POST to consumer, p50", "ms", SLACK[2], |look| {
+        look.consumer[0]
+    }),
+    ("POST to consumer, p99", "ms", SLACK[2], |look| {
+        look.consumer[1]
+    }),
+];
+
 fn tell(report: &mut Report, looks: &[Look]) {
-    let lines: [(&str, &str, f64, fn(&Look) -> f64); 6] = [
-        ("resident memory", "MB", SLACK[0], |look| look.resident),
-        ("file handles", "", SLACK[1], |look| look.files),
-        ("POST to answer, p50", "ms", SLACK[2], |look| look.answer[0]),
-        ("POST to answer, p99", "ms", SLACK[2], |look| look.answer[1]),
-        ("POST to consumer, p50", "ms", SLACK[2], |look| {
-            look.consumer[0]
-        }),
-        ("POST to consumer, p99", "ms", SLACK[2], |look| {
-            look.consumer[1]
-        }),
-    ];
     let mut drawn = Vec::new();
-    for (name, unit, slack, of) in lines {
+    for (name, unit, slack, of) in LINES {
         let values: Vec<_> = looks.iter().map(of).collect();
         let third = values.len() / 3;
         let (first, last) = (
