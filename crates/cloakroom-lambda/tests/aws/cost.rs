@@ -1,6 +1,8 @@
 //! What a webhook of one KB costs, by functions that are warm. `units.json` has these numbers, `cloakroom cost` uses them
 //! and `docs/cost.md` tells them: change all.
 
+use std::time::Duration;
+
 use cloakroom_lambda::Role;
 use cloakroom_lambda::start::Function;
 use cloakroom_lambda::units::{Requests, Units};
@@ -222,6 +224,9 @@ async fn a_visit_of_the_sweep() {
     for (source, expires) in [("orders", "expires"), ("feed", "expires-arrival")] {
         let mut line = Line::new(1, "claims: { retention: 1ms }\n").await;
         line.through(&[webhook(source, "A", 1)]).await;
+        // What is younger than a day stays, however short the retention is.
+        check(&line.sweep().await, "visit");
+        line.world.ahead = Duration::from_secs(2 * 24 * 60 * 60);
         check(&line.sweep().await, "raises-the-floor");
         check(&line.sweep().await, expires);
         check(&line.sweep().await, "visit-of-an-empty-stream");

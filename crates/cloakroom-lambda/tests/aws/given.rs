@@ -10,8 +10,9 @@ use aws_config::SdkConfig;
 use cloakroom_aws::{ClientOptions, DynamoLedger, S3Claims, S3Options, http_client};
 use cloakroom_core::config::Config;
 use cloakroom_core::secret::Secret;
+use cloakroom_core::time::Timestamp;
 use cloakroom_emulators::{MiniStack, Tamper};
-use cloakroom_engine::ports::{Clock as _, Outcome, Outgoing, Sink};
+use cloakroom_engine::ports::{Clock, Outcome, Outgoing, Sink};
 use cloakroom_engine::system::{SystemClock, SystemEntropy};
 use cloakroom_lambda::start::{Function, Stores, UPLOAD_TTL};
 use cloakroom_lambda::{Message, Queue, Queues, Role, SendError};
@@ -111,6 +112,22 @@ pub(crate) struct World {
     pub(crate) clock: Arc<SystemClock>,
     tampered: SdkConfig,
     config: Config,
+    /// How far the functions' clock is ahead.
+    pub(crate) ahead: Duration,
+}
+
+/// A clock that is ahead of the machine's.
+struct Ahead(Arc<SystemClock>, Duration);
+
+#[async_trait]
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.0.now().after(self.1)
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.sleep_until(at.before(self.1)).await;
+    }
 }
 
 impl World {
@@ -140,16 +157,17 @@ impl World {
             clock: Arc::new(SystemClock::new()),
             tampered,
             config: Config::parse(config).unwrap_or_else(|mistakes| panic!("{mistakes}")),
+            ahead: Duration::ZERO,
         }
     }
 
     /// A function that has just started, or why it did not.
     pub(crate) async fn function(&self, role: Role) -> Result<Function, String> {
-        let clock: Arc<SystemClock> = Arc::clone(&self.clock);
+        let clock: Arc<dyn Clock> = Arc::new(Ahead(Arc::clone(&self.clock), self.ahead));
         let claims = S3Claims::new(
             s3(&self.tampered),
             S3Options::new(&self.table),
-            Arc::<SystemClock>::clone(&clock),
+            Arc::clone(&clock),
             Arc::new(SystemEntropy),
         );
         let stores = Stores {
@@ -178,7 +196,7 @@ impl World {
 
     /// Calls a function.
     pub(crate) async fn call(&self, function: &Function, event: Value) -> Result<Value, String> {
-        let ends = self.clock.now().after(Duration::from_secs(30));
+        let ends = self.clock.now().after(self.ahead + Duration::from_secs(30));
         let answer = Box::pin(function.handle(event, Some(ends))).await;
         answer.map_err(|error| error.to_string())
     }
