@@ -15,7 +15,7 @@ use crate::support::server::{SECRET, TEXT_SECRET};
 const CONFIG: &str = include_str!("everything.yaml");
 
 /// What is allowed and may not be needed here: whose, the action, the end of the resource, and why it is allowed.
-const EXCEPTIONS: [(&str, &str, &str, &str); 16] = [
+const EXCEPTIONS: [(&str, &str, &str, &str); 20] = [
     ("pipe resequence", "dynamodb:ListStreams", "", PIPES_ASK),
     ("pipe dispatch", "dynamodb:ListStreams", "", PIPES_ASK),
     ("resequence", "dynamodb:UpdateItem", "", NAMES),
@@ -32,17 +32,23 @@ const EXCEPTIONS: [(&str, &str, &str, &str); 16] = [
         ":cloakroom-doorbells.fifo",
         OUT_OF_TIME,
     ),
+    ("ingest", "s3:DeleteObject", "/c/*", AT_ONCE),
     ("ingest", "s3:DeleteObject", "/m/*", AT_ONCE),
-    ("ingest", "s3:DeleteObject", "/h/m/*", AT_ONCE),
+    ("ingest", "s3:DeleteObject", "/h/*", AT_ONCE),
+    ("upload", "s3:DeleteObject", "*", AT_ONCE),
+    ("upload", "s3:GetObject", "/m/*", LOST),
     ("sweep", "s3:AbortMultipartUpload", "/m/*", OLD),
     ("sweep", "s3:GetObject", "/h/*", OLD),
+    ("sweep", "s3:GetObject", "/m/*", OLD),
     ("sweep", "sqs:SendMessage", ":cloakroom-timers", LATER),
 ];
 const PIPES_ASK: &str = "EventBridge Pipes asks for it of every role that reads a stream";
 const NAMES: &str = "whoever reads a head first looks for the events that were written with it, and removes their names from four on";
 const GONE: &str =
     "an object that went away between two requests is to be told from one that is forbidden";
-const AT_ONCE: &str = "the same large webhook twice at the same moment: the second one's copy goes";
+const AT_ONCE: &str =
+    "the same webhook of more than 64 KiB twice at the same moment: the second one's copy goes";
+const LOST: &str = "whether an upload was completed, when the answer was lost";
 const OUT_OF_TIME: &str = "what a call had no time left for is rung for again";
 const OLD: &str = "only what is a day old is looked at";
 const LATER: &str = "a hold that is still under way when the sweep looks at its stream";

@@ -117,7 +117,8 @@ pub(crate) fn fault_of(
             Fault::Contended(format!("{on} was throttled ({code}): {message}"))
         }
         "AccessDeniedException" => Fault::Denied(format!(
-            "{on} is not allowed: let the role's policy allow dynamodb:{action} on the table and its indexes ({message})"
+            "{on} is not allowed: let the role's policy allow {} on the table and its indexes ({message})",
+            permissions_of(action)
         )),
         "UnrecognizedClientException"
         | "InvalidSignatureException"
@@ -148,6 +149,17 @@ pub(crate) fn fault_of(
     }
 }
 
+/// What an action takes. A transaction has no permission of its own: each of its items takes one.
+fn permissions_of(action: &str) -> String {
+    match action {
+        "TransactWriteItems" => {
+            "dynamodb:ConditionCheckItem, dynamodb:DeleteItem, dynamodb:PutItem and dynamodb:UpdateItem"
+                .to_owned()
+        }
+        _ => format!("dynamodb:{action}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +185,14 @@ mod tests {
         );
         check("ProvisionedThroughputExceededException", "", "throttled");
         check("InternalServerError", "internal", "internal");
+    }
+
+    #[test]
+    fn a_transaction_is_allowed_by_what_its_items_take() {
+        let denied = fault_of("TransactWriteItems", "t", "r", "AccessDeniedException", "");
+        let text = denied.to_string();
+        assert!(text.contains("dynamodb:ConditionCheckItem"), "{text}");
+        assert!(!text.contains("dynamodb:TransactWriteItems"), "{text}");
     }
 
     #[test]

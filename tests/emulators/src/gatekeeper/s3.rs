@@ -17,7 +17,7 @@ pub(super) fn asked(parts: &Parts) -> Result<Asked, String> {
         "" => of_bucket(parts, &bucket_arn)?,
         key => of_object(parts, &format!("{bucket_arn}/{}", decoded(key)))?,
     };
-    let looks = key != "" && matches!(operation, "GetObject" | "HeadObject");
+    let looks = !key.is_empty() && matches!(operation, "GetObject" | "HeadObject");
     Ok(Asked {
         service: Service::S3,
         operation: operation.to_owned(),

@@ -44,6 +44,11 @@ fn webhook(key: &str, number: Option<u64>, more: &str) -> (Vec<(String, String)>
     (sign(scheme, SECRET, "/", &id, now(), &body), body)
 }
 
+/// A key that begins like this, and is so long that what is to be known of its claims is an object of its own.
+fn long_key(start: &str) -> String {
+    format!("{start}{}", "/".repeat(480))
+}
+
 /// Sends a webhook that must be taken; its receipt.
 fn send(
     deployment: &Deployment,
@@ -116,6 +121,9 @@ pub(super) fn orders(deployment: &Deployment, consumer: &Consumer) {
     send(deployment, "numbered", "N-1", Some(6), "");
     let passed = await_queued(deployment, "N-1", 2);
     assert_eq!(passed[0]["type"], "cloakroom.gap", "{passed:?}");
+    send(deployment, "waiting", "W-1", Some(2), "");
+    post(deployment, "/v1/streams/waiting/W-1/skip-gap", &json!({}));
+    await_queued(deployment, "W-1", 2);
     for number in [3, 2, 1] {
         send(deployment, "lowest", "L-1", Some(number), "");
     }
@@ -129,8 +137,7 @@ pub(super) fn orders(deployment: &Deployment, consumer: &Consumer) {
     }
     let newest = await_queued(deployment, "V-1", 1).remove(0);
     assert_eq!(fetch(newest["dataref"].as_str().unwrap()).status, 200);
-    // An id and a key that are too long for the metadata of an object: their hint is an object of its own.
-    let long = format!("A-{}", "/".repeat(480));
+    let long = long_key("A-");
     for _ in 0..2 {
         send(deployment, "accepted", &long, Some(1), "");
     }
@@ -202,6 +209,7 @@ pub(super) fn uploads(deployment: &Deployment) {
     let large = "z".repeat(LARGE);
     for (source, key, more, times) in [
         ("accepted", "UP-1", "", 2),
+        ("accepted", long_key("UP-0-").as_str(), "", 2),
         ("accepted", "UP-2", large.as_str(), 1),
         ("lowest", "UP-3", "", 1),
     ] {
