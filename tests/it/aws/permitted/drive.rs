@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use cloakroom_core::verify::SchemeName;
 use serde_json::{Value, json};
 
@@ -328,8 +329,45 @@ pub(super) fn schedules(deployment: &Deployment) {
     deployment.invoke(Some("scheduler"), "sweep", &json!({"task": "reclaim"}));
 }
 
+/// Makes every entry of the ledger three days older than it is: what is younger than a day stays, however short the
+/// retention is.
+fn age(deployment: &Deployment, table: &str) {
+    let client = aws_sdk_dynamodb::Client::new(&deployment.sdk);
+    deployment.runtime.block_on(async {
+        let found = client.scan().table_name(table).into_paginator().items();
+        for item in found.send().try_collect().await.unwrap() {
+            let Some(record) = item["record"]
+                .as_s()
+                .ok()
+                .filter(|r| r.contains("\"recorded\":"))
+            else {
+                continue;
+            };
+            let mut record: Value = serde_json::from_str(record).unwrap();
+            let Some(recorded) = record.pointer("/event/recorded").and_then(Value::as_i64) else {
+                continue;
+            };
+            record["event"]["recorded"] = (recorded - 3 * 24 * 60 * 60 * 1_000_000).into();
+            let update = client.update_item().table_name(table);
+            update
+                .key("PK", item["PK"].clone())
+                .key("SK", item["SK"].clone())
+                .update_expression("SET #record = :record")
+                .expression_attribute_names("#record", "record")
+                .expression_attribute_values(":record", AttributeValue::S(record.to_string()))
+                .send()
+                .await
+                .unwrap();
+        }
+    });
+}
+
 /// What is old and settled goes: its entries, its notes, its claims.
 pub(super) fn retention(deployment: &Deployment) {
+    let table = deployment.rendered.all("aws_dynamodb_table");
+    for table in table {
+        age(deployment, table.text("name"));
+    }
     let is_gone = |stream: &str| {
         deployment.invoke(Some("scheduler"), "sweep", &json!({}));
         let events = get(deployment, &format!("/v1/streams/{stream}/events?limit=10"));
