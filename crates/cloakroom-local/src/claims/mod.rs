@@ -25,8 +25,8 @@ use cloakroom_engine::ports::{
 
 pub(crate) use self::name::{Place, object_path, segment_path};
 use self::object::LocalUpload;
-pub(crate) use self::packer::Flush;
 use self::packer::Packer;
+pub(crate) use self::packer::{Flush, Mark};
 pub(crate) use self::read::{Packed, packed};
 use self::read::{SOUND_MAX, Segments, Sound};
 use self::record::Unplaced;

@@ -1,13 +1,16 @@
 //! Where small payloads are packed: they get their place in a segment at once, in memory, and all that wait are made durable
 //! together, by one write and one sync.
 //!
+//! A thread does that as soon as anything waits, while the ledger's writer is busy with what came before. Whoever must be
+//! sure that a payload is durable asks for its mark, and waits for the thread or does the rest itself.
+//!
 //! A name holds its segment and offset. Segments are numbered on and never written again once sealed, and within one run no
 //! offset is given twice. After a crash an offset may be given again when its bytes never became durable; then no entry of
 //! the ledger that names it did either, because the ledger flushes before it commits: no name ever leads to other bytes.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,8 +26,12 @@ use super::written::{Failure, SEGMENT_MAX_BYTES, Written};
 /// What is kept of a buffer's memory for the next one.
 const BUFFER_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Who waits for a flush.
-type Waiting = oneshot::Sender<Result<(), ClaimError>>;
+/// Who waits for a flush; `None` when somebody will ask later.
+type Waiting = Option<oneshot::Sender<Result<(), ClaimError>>>;
+
+/// How much was placed up to a moment: what is placed by then is durable when that much is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark(u64);
 
 pub(super) struct Packer {
     shared: Arc<Shared>,
@@ -38,10 +45,14 @@ pub(super) struct Packer {
 pub(crate) struct Flush(Arc<Shared>);
 
 impl Flush {
-    /// Returns once everything is durable that was placed before the call. After an error it is not, and may become so
-    /// later.
-    pub(crate) fn run(&self) -> Result<(), ClaimError> {
-        self.0.flush()
+    /// Of everything that has its place by now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.0.placed.load(Ordering::Acquire))
+    }
+
+    /// Returns once everything up to the mark is durable. After an error it is not, and may become so later.
+    pub(crate) fn up_to(&self, mark: Mark) -> Result<(), ClaimError> {
+        self.0.flush_up_to(mark)
     }
 }
 
@@ -49,6 +60,11 @@ struct Shared {
     filling: Mutex<Filling>,
     disk: Mutex<Disk>,
     active: AtomicU64,
+    /// How many records have a place, and how many of these are durable.
+    placed: AtomicU64,
+    durable: AtomicU64,
+    /// Whether the thread has been told of what waits.
+    is_told: AtomicBool,
 }
 
 /// Records that have their places and are not written yet.
@@ -86,6 +102,9 @@ impl Packer {
             Written::open(segments, reserve_bytes).map_err(|error| super::unavailable(&error))?;
         let shared = Arc::new(Shared {
             active: AtomicU64::new(written.segment()),
+            placed: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            is_told: AtomicBool::new(false),
             filling: Mutex::new(Filling {
                 segment: written.segment(),
                 len: written.len(),
@@ -114,9 +133,16 @@ impl Packer {
         })
     }
 
-    /// Gives a record its place. It becomes durable by the next flush.
+    /// Gives a record its place. It becomes durable soon; see [`Flush`].
     pub(super) fn place(&self, record: Unplaced) -> Result<ClaimName, ClaimError> {
-        self.shared.place(record)
+        let name = self.shared.place(record)?;
+        if !self.shared.is_told.swap(true, Ordering::AcqRel)
+            && let Some(requests) = &*lock(&self.requests)
+        {
+            // Without the thread, whoever asks for the mark does its work.
+            let _ = requests.send(None);
+        }
+        Ok(name)
     }
 
     /// Gives a record its place and makes it durable.
@@ -127,7 +153,7 @@ impl Packer {
             let requests = lock(&self.requests);
             let requests = requests.as_ref().ok_or_else(closed)?;
             let name = self.shared.place(record)?;
-            requests.send(answer).map_err(|_| closed())?;
+            requests.send(Some(answer)).map_err(|_| closed())?;
             name
         };
         answered.await.map_err(|_| closed())??;
@@ -166,8 +192,10 @@ impl Shared {
         while let Ok(first) = waiting.recv() {
             let mut group = vec![first];
             group.extend(waiting.try_iter());
+            // What is placed from here on is told anew: the flush may come too early for it.
+            self.is_told.store(false, Ordering::Release);
             let outcome = self.flush();
-            for answer in group {
+            for answer in group.into_iter().flatten() {
                 // A caller that no longer listens leaves a payload that nothing refers to.
                 let _ = answer.send(outcome.clone());
             }
@@ -189,22 +217,44 @@ impl Shared {
             self.flush()?;
         }
         let mut filling = lock(&self.filling);
-        match &filling.refused {
-            Some(error) => Err(error.clone()),
-            None => Ok(filling.place(record)),
+        if let Some(error) = &filling.refused {
+            return Err(error.clone());
         }
+        let name = filling.place(record);
+        self.placed.fetch_add(1, Ordering::Release);
+        Ok(name)
     }
 
+    /// Makes everything durable that has its place by now.
     fn flush(&self) -> Result<(), ClaimError> {
+        self.flush_up_to(Mark(u64::MAX))
+    }
+
+    fn flush_up_to(&self, mark: Mark) -> Result<(), ClaimError> {
+        let is_durable = || self.durable.load(Ordering::Acquire) >= mark.0;
+        if is_durable() {
+            return Ok(());
+        }
         let mut disk = lock(&self.disk);
+        // Whoever had the disk until now may have done it.
+        if is_durable() {
+            return Ok(());
+        }
         if let Some(error) = &disk.broken {
             return Err(error.clone());
         }
-        // Whoever placed a record before this call finds it among these, or durable already.
-        disk.runs.extend(lock(&self.filling).runs.drain(..));
+        let placed = {
+            // Whoever placed a record before finds it among these, or durable already.
+            let mut filling = lock(&self.filling);
+            disk.runs.extend(filling.runs.drain(..));
+            self.placed.load(Ordering::Acquire)
+        };
         let outcome = disk.write(&self.active);
         let mut filling = lock(&self.filling);
         filling.refused = outcome.as_ref().err().cloned();
+        if outcome.is_ok() {
+            self.durable.store(placed, Ordering::Release);
+        }
         if filling.segment == disk.written.segment() && disk.written.has_next() {
             filling.limit = 0;
         }

@@ -10,6 +10,7 @@ use cloakroom_engine::record::{Cursor, HeadRecord, Key, Record};
 use tokio::sync::oneshot;
 
 use super::tables::Wanted;
+use crate::claims::Mark;
 use crate::value::Header;
 use crate::{key, value};
 
@@ -17,6 +18,8 @@ pub(super) type Answer = oneshot::Sender<Result<(), TransactError>>;
 
 pub(super) struct Request {
     pub(super) writes: Vec<Prepared>,
+    /// Payloads that the writes may name have their places up to here.
+    pub(super) payloads: Mark,
     pub(super) answer: Answer,
 }
 

@@ -21,7 +21,7 @@ use super::read::Store;
 use super::request::{Action, Answer, Prepared, Request};
 use super::schema::{self, failed};
 use super::tables;
-use crate::claims::Flush;
+use crate::claims::{Flush, Mark};
 use crate::data_dir::Options;
 use crate::disk;
 
@@ -32,6 +32,7 @@ const GROUP_MAX: usize = 512;
 const CHECKPOINT_PAGES: i32 = 4000;
 
 pub(super) struct Writer {
+    flush: Option<Flush>,
     /// `None` once closed.
     requests: Mutex<Option<Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -61,7 +62,7 @@ impl Writer {
         let committer = Committer {
             db,
             store,
-            flush,
+            flush: flush.clone(),
             log_pages,
             folder: folder.to_owned(),
             reserve_bytes: options.reserve_bytes,
@@ -74,6 +75,7 @@ impl Writer {
             .spawn(move || committer.run(&waiting))
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         Ok(Self {
+            flush,
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
         })
@@ -85,14 +87,18 @@ impl Writer {
             "a transaction holds at most {TRANSACTION_MAX} writes"
         );
         let writes = writes.into_iter().map(Prepared::new).collect();
+        let payloads = self.flush.as_ref().map(Flush::mark).unwrap_or_default();
         let (answer, answered) = oneshot::channel();
         let closed = || LedgerError::Unavailable("it is shutting down".to_owned());
         {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             let requests = requests.as_ref().ok_or_else(closed)?;
-            requests
-                .send(Request { writes, answer })
-                .map_err(|_| closed())?;
+            let request = Request {
+                writes,
+                payloads,
+                answer,
+            };
+            requests.send(request).map_err(|_| closed())?;
         }
         answered.await.map_err(|_| closed())?
     }
@@ -192,14 +198,21 @@ impl Committer {
         let is_full = self.is_full();
         let mut group = Group::new(&self.db, &self.store);
         let mut next = Some(first);
-        let mut has_new = false;
-        while let Some(Request { writes, answer }) = next.take() {
+        let mut named = Mark::default();
+        while let Some(request) = next.take() {
+            let Request {
+                writes,
+                payloads,
+                answer,
+            } = request;
             answers.push((answer, Ok(())));
             if answers.len() == 1 {
                 self.step("BEGIN IMMEDIATE")?;
             }
             let is_new = creates(&writes);
-            has_new |= is_new;
+            if is_new {
+                named = named.max(payloads);
+            }
             let outcome = if is_full && is_new {
                 Err(Halt::Refused(self.full().into()))
             } else {
@@ -219,9 +232,9 @@ impl Committer {
             }
         }
         group.write_heads()?;
-        // Every payload that an entry of this group names has its place by now.
-        if has_new && let Some(flush) = &self.flush {
-            flush.run().map_err(Failure::Claims)?;
+        // The payloads that entries of this group name come first. Nearly always that has happened meanwhile.
+        if let Some(flush) = &self.flush {
+            flush.up_to(named).map_err(Failure::Claims)?;
         }
         #[cfg(test)]
         if let Some(gate) = &self.gate {

@@ -301,18 +301,18 @@ fn a_failed_write_stops_the_ledger_until_it_is_opened_again() {
 /// While payloads cannot be written, nothing that names one is stored; when they can, all goes on.
 async fn wait_for_room(folder: &Path) {
     let store = DataDir::open(folder, &options()).unwrap();
-    let payload = body(1, 1000);
-    let claim = place(&store, &payload).await;
-    let event = || {
-        let event = event_with(&stream(0), 1, Some(claim.clone()), &payload);
-        vec![Write::Create(Record::Event(event))]
-    };
     let usual = getrlimit(Resource::Fsize);
     let none = Rlimit {
         current: Some(0),
         maximum: usual.maximum,
     };
     setrlimit(Resource::Fsize, none).unwrap();
+    let payload = body(1, 1000);
+    let claim = place(&store, &payload).await;
+    let event = || {
+        let event = event_with(&stream(0), 1, Some(claim.clone()), &payload);
+        vec![Write::Create(Record::Event(event))]
+    };
     assert!(is_unavailable(&store.ledger.transact(event()).await));
     let shown = store.ledger.events(&stream(0), None, None, 10).await;
     assert_eq!(shown.unwrap(), [], "what was refused is not shown");
