@@ -1,6 +1,6 @@
 //! Schedules, the timers queue and the pipes' dead letters: what is due, and what nobody rang for.
 //!
-//! A rolling sweep of every stream reads some items of each, so it goes round slowly: [`STREAMS_A_CALL`] streams a minute.
+//! A rolling sweep of every stream reads some items of each, so it goes round slowly: a hundred streams a minute.
 //! Nothing waits for it while all is well: what is due is listed, and what moves rings. When doorbells were given up, it
 //! goes round at once.
 
