@@ -130,12 +130,17 @@ impl Webhook {
     }
 }
 
+/// The keys of streams that begin in a special way.
+const BEGINNINGS: [&str; 4] = ["P", "Q", "R", "S"];
+
 /// All providers together.
 #[derive(Debug, Default)]
 pub struct Providers {
     sent: Vec<Arc<Webhook>>,
     next: HashMap<(&'static str, &'static str), u64>,
     bodies: u64,
+    /// How many streams of [`BEGINNINGS`] there are.
+    begun: usize,
 }
 
 impl Providers {
@@ -190,6 +195,26 @@ impl Providers {
             self.sent.push(Arc::clone(&webhook));
         }
         webhook
+    }
+
+    /// The webhooks of a new stream that begins at the lowest number it finds, the highest first; none when there were
+    /// enough of them.
+    pub fn beginning(&mut self, chance: &Chance) -> Vec<Arc<Webhook>> {
+        let Some(key) = BEGINNINGS.get(self.begun).copied() else {
+            return Vec::new();
+        };
+        self.begun += 1;
+        let number = |n: u64| Webhook {
+            source: "found",
+            id: format!("found-{key}-{n}"),
+            key: Some(key),
+            seq: Some(n.to_string()),
+            kind: WANTED,
+            body: self.body(chance, false),
+            forged: None,
+            implausible: false,
+        };
+        (1..=6).rev().map(number).map(Arc::new).collect()
     }
 
     fn distort(&mut self, webhook: &mut Webhook, chance: &Chance, dense: bool) {

@@ -1,7 +1,7 @@
 //! The stores behind everything that can go wrong with them: calls that fail, are slow, or whose answer is lost; processes
 //! that die before or after any of them. What is carried out is written into the history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -229,6 +229,8 @@ pub struct Objects {
 struct Kept {
     claims: BTreeMap<ClaimName, (ClaimHint, Bytes, Timestamp)>,
     named: u64,
+    /// Names that were given and deleted: they do not come back.
+    gone: BTreeSet<ClaimName>,
 }
 
 impl Objects {
@@ -289,6 +291,8 @@ impl Objects {
                 match kept.claims.get(&name) {
                     Some((_, _, written)) if now.since(*written) >= secs(12 * 60 * 60) => {}
                     Some(_) => return name,
+                    // A deletion that is late must not meet a new object.
+                    None if kept.gone.contains(&name) => {}
                     None => {
                         let object = (hint.clone(), body.clone(), now);
                         kept.claims.insert(name.clone(), object);
@@ -315,7 +319,10 @@ impl Objects {
     }
 
     fn delete(&self, claim: &ClaimName) -> Option<u64> {
-        let (_, body, _) = lock(&self.objects).claims.remove(claim)?;
+        let mut kept = lock(&self.objects);
+        let (_, body, _) = kept.claims.remove(claim)?;
+        kept.gone.insert(claim.clone());
+        drop(kept);
         self.trace.add(Fact::ClaimDeleted {
             claim: claim.clone(),
         });

@@ -193,6 +193,11 @@ impl World {
         lock(&self.providers).webhook(&self.chance, &plan)
     }
 
+    /// The webhooks of a new stream, the highest number first; none when there were enough of them.
+    pub fn beginning(&self) -> Vec<Arc<crate::provider::Webhook>> {
+        lock(&self.providers).beginning(&self.chance)
+    }
+
     /// The processes that work, by slot.
     pub fn hosts(&self) -> Vec<Host> {
         let hosts = lock(&self.hosts);

@@ -313,6 +313,14 @@ pub(crate) const VARIANTS: &[Variant] = &[
         &["claim"],
     ),
     variant(
+        "gives-a-deleted-name-again",
+        "rule 9",
+        STORES,
+        "                    None if kept.gone.contains(&name) => {}",
+        "                    None if !BROKEN && kept.gone.contains(&name) => {}",
+        &["claim"],
+    ),
+    variant(
         "reads-past-the-head",
         "rule 10",
         FEED,
