@@ -99,7 +99,7 @@ impl Estimate {
         let mut estimate = Self { lines: Vec::new() };
         estimate.taking_in(traffic, prices, &month);
         estimate.ledger_and_claims(traffic, prices, &month);
-        estimate.moving(prices, &month);
+        estimate.moving(traffic, prices, &month);
         estimate.sinks(traffic, prices);
         estimate.standing(traffic, prices, &month);
         estimate.lines.retain(|line| line.usd > 0.0);
@@ -277,7 +277,7 @@ impl Estimate {
         self.add(EVERY, "S3", "GB stored", gb, prices.s3_gb_month);
     }
 
-    fn moving(&mut self, prices: &Prices, month: &Month) {
+    fn moving(&mut self, traffic: &Traffic, prices: &Prices, month: &Month) {
         let pipes = month.entries + month.moves;
         self.add(
             LANES,
@@ -303,7 +303,7 @@ impl Estimate {
             "Lambda",
             "GB-seconds: the other functions",
             seconds,
-            month.gb_second(prices),
+            gb_second(traffic, prices),
         );
         let doorbells = 3.0 * month.doorbells + assumed::IDLE_POLLS;
         let price = prices.sqs_fifo_million / MILLION;
@@ -410,7 +410,6 @@ fn gb_second(traffic: &Traffic, prices: &Prices) -> f64 {
 
 /// Quantities of a month.
 struct Month {
-    architecture: Architecture,
     /// New webhooks and duplicates.
     received: f64,
     entries: f64,
@@ -478,7 +477,6 @@ impl Month {
         let ledger_gb = n * traffic.sizes.mean(entry) * months / GB;
         let streams = (n / traffic.events_per_key).min(100.0);
         Self {
-            architecture: traffic.architecture,
             received,
             entries: n,
             moves,
@@ -497,13 +495,6 @@ impl Month {
             puts: received * traffic.sizes.mean(parts),
             // A duplicate is looked at, an object is labelled: once by the look for unneeded ones, once when it expires.
             gets: n * (objects * (2.0 + traffic.duplicates) + traffic.sizes.mean(fetched)),
-        }
-    }
-
-    fn gb_second(&self, prices: &Prices) -> f64 {
-        match self.architecture {
-            Architecture::Arm64 => prices.lambda_gb_second_arm64,
-            Architecture::X86_64 => prices.lambda_gb_second_x86_64,
         }
     }
 }
