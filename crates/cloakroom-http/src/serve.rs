@@ -25,7 +25,8 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::ingest;
 
-/// What one connection may hold in memory in either direction, in bytes: the longest head, and the largest chunk.
+/// How much of an unfinished head one connection may hold in memory, in bytes, and how much is read or written at once.
+/// Looked at between two reads: a head of up to twice this is taken when its end comes with the last of them.
 const BUFFER_MAX: usize = 64 * 1024;
 
 /// What a connection is told that is one too many.
