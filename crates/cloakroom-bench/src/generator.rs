@@ -48,6 +48,10 @@ impl Times {
     }
 }
 
+/// The least time that the pacer of an open loop sleeps: those that were due meanwhile go together, and their times still
+/// count from when each was due. To wake up for each would take more of the processor than to send it.
+const TICK: Duration = Duration::from_micros(200);
+
 /// When the requests of an open loop are due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
@@ -175,11 +179,15 @@ impl Generator {
         }
         let pacer = thread::spawn(move || {
             let mut number = 0;
+            let mut woke = schedule.start;
             for batch in batches {
                 for index in 0..batch.len() {
                     let at = schedule.due(number);
                     number += 1;
-                    clock::hold_until(at);
+                    if at > woke {
+                        clock::hold_until(at.max(woke + TICK));
+                        woke = clock::now();
+                    }
                     if due.send((Arc::clone(&batch), index, at)).is_err() {
                         return;
                     }

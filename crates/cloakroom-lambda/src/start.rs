@@ -65,7 +65,7 @@ pub enum StartError {
     #[error("{path}: {mistake}")]
     Unfit {
         /// The key.
-        path: &'static str,
+        path: String,
         /// What is wrong, and what to do.
         mistake: Mistake,
     },
@@ -318,7 +318,7 @@ async fn open(config: &Config, catalog: Catalog, stores: Stores) -> Result<Stepp
     let settings = configured::settings(config);
     if settings.ledger_only_max > settings.inline_max {
         return Err(StartError::Unfit {
-            path: "claims.store",
+            path: "claims.store".to_owned(),
             mistake: Mistake::new(
                 "payloads that only the ledger keeps must travel inside their events",
                 "raise `claims.inline_max` to at least what `above` says",
@@ -366,7 +366,25 @@ fn catalog(
         })
     };
     let verify = role.verifies().then_some(resolve);
+    if verify.is_some() {
+        refuse_unverified(config)?;
+    }
     Catalog::build(config, verify, make).map_err(StartError::Build)
+}
+
+/// A function may be reached from everywhere, whatever `server.listen` says.
+fn refuse_unverified(config: &Config) -> Result<(), StartError> {
+    let unverified = |source: &&config::Source| source.verify.is_none();
+    match config.sources.iter().find(|(_, source)| unverified(source)) {
+        None => Ok(()),
+        Some((name, _)) => Err(StartError::Unfit {
+            path: format!("sources.{name}.verify"),
+            mistake: Mistake::new(
+                "nothing verifies its webhooks, and functions are reached from everywhere",
+                "add `verify: { scheme: …, secrets: […] }`, or say `verify: { scheme: none }` to take anything",
+            ),
+        }),
+    }
 }
 
 /// Stands in for a sink that other functions send to.

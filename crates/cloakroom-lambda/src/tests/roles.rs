@@ -70,6 +70,20 @@ async fn a_role_asks_for_what_its_work_takes_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn whoever_sees_webhooks_does_not_start_when_nothing_verifies_them() {
+    let world = World::with("sources: { orders: {} }\n");
+    for role in [Role::Ingest, Role::Upload] {
+        let (config, stores) = (&world.config, world.stores());
+        let resolve = |_: &_| unreachable!("no secret is named");
+        let sinks = |_: &_| unreachable!("there is no sink");
+        let queues = Queues::default();
+        let started = Function::assemble(role, config, stores, queues, &resolve, &sinks).await;
+        let error = started.unwrap_err().to_string();
+        assert!(error.starts_with("sources.orders.verify: "), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn each_role_works_with_the_queues_that_it_is_told_of() {
     let world = World::new();
     let call = async |role: Role, event| {
