@@ -304,32 +304,35 @@ impl Drain<'_> {
         if let Err(stop) = self.hold_lease().await? {
             return Ok(Err(stop));
         }
+        match self.outgoing(batch, attempt).await {
+            Ok(outgoing) => Ok(Ok(self.sink.send(&outgoing).await)),
+            // A failed try like any other: in the end an operator learns of it, and may skip the event.
+            Err(error) if error.is_payload_lost() => Ok(Ok(Outcome::Failed {
+                reason: error.to_string(),
+                retry_after: None,
+            })),
+            // Nothing was tried. The ledger may well be there: what is settled need not be sent again.
+            Err(error) => match self.save_rest().await? {
+                Ok(()) => Err(error),
+                Err(stop) => Ok(Err(stop)),
+            },
+        }
+    }
+
+    /// What the sink is given: each event with its payload, or where that is found.
+    async fn outgoing(&self, batch: &[Event], attempt: u32) -> Result<Vec<Outgoing>, StoreError> {
+        let (now, epoch) = (self.shared.clock.now(), self.cursor.epoch);
         let mut outgoing = Vec::with_capacity(batch.len());
         for event in batch {
-            let inline = match self.shared.inline(event).await {
-                Ok(inline) => inline,
-                // A failed try like any other: in the end an operator learns of it, and may skip the event.
-                Err(error) if error.is_payload_lost() => {
-                    return Ok(Ok(Outcome::Failed {
-                        reason: error.to_string(),
-                        retry_after: None,
-                    }));
-                }
-                Err(error) => return Err(error),
-            };
             outgoing.push(Outgoing {
-                inline,
-                dataref: self
-                    .shared
-                    .links
-                    .link(event, self.shared.clock.now())
-                    .await?,
+                inline: self.shared.inline(event).await?,
+                dataref: self.shared.links.link(event, now).await?,
                 event: event.clone(),
                 attempt,
-                epoch: self.cursor.epoch,
+                epoch,
             });
         }
-        Ok(Ok(self.sink.send(&outgoing).await))
+        Ok(outgoing)
     }
 
     /// On a shared ledger: makes sure that nobody else moves this cursor until the send is over.

@@ -93,6 +93,63 @@ async fn a_consumer_may_say_how_long_it_wants_to_be_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_would_rather_send_later_costs_no_try() {
+    let (world, billing) = world_with(|s| s.attempts(1)).await;
+    billing.always("A", Reply::Later(secs(7)));
+    world.accept([order("A", 1), order("A", 2)]).await;
+    pass(secs(60)).await;
+    // Rings and sweeps may ask in between; the sink itself sees to its limit.
+    let calls = billing.calls();
+    assert!((8..100).contains(&calls.len()), "{}", calls.len());
+    assert!(calls.iter().all(|c| c.label == "A-1" && c.attempt == 1));
+    billing.heal();
+    billing.until_taken(2).await;
+    assert_eq!(billing.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_store_that_is_away_costs_no_try() {
+    let (world, billing) = world_with(|s| s.attempts(1)).await;
+    let gate = Arc::new(Notify::new());
+    billing.replies("A", [Reply::TakeAt(Arc::clone(&gate))]);
+    world.accept([order("A", 1), order("A", 2)]).await;
+    billing.until_tried(1).await;
+    world.faults.claims_down(true);
+    gate.notify_one();
+    pass(secs(60)).await;
+    assert_eq!(billing.calls().len(), 1);
+    world.faults.claims_down(false);
+    billing.until_taken(2).await;
+    assert_eq!(billing.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_takes_a_consumer_back_by_some_events_or_some_time_at_the_most() {
+    // A quick consumer has had 150 events when the process dies, a slow one 12 of 150 ms each.
+    for (time, taken, kept) in [(0, 150, 150 - 64), (150, 12, 10)] {
+        let (mut world, billing) = world_with(|s| s).await;
+        let gate = Arc::new(Notify::new());
+        billing.replies("A", [Reply::TakeAt(Arc::clone(&gate))]);
+        billing.replies("A", vec![Reply::TakeIn(Duration::from_millis(time)); taken - 1]);
+        billing.replies("A", [Reply::TakeIn(secs(3_600))]);
+        world.accept((1..=200).map(|n| order("A", n))).await;
+        gate.notify_one();
+        billing.until_taken(taken).await;
+        world.crash();
+        billing.heal();
+        let before = billing.calls().len();
+        world.restart().await;
+        until("the last one is taken", || {
+            billing.taken("A").last().is_some_and(|last| last == "A-200")
+        })
+        .await;
+        let again = &billing.calls()[before].label;
+        let number: usize = again.trim_start_matches("A-").parse().unwrap();
+        assert!(number > kept, "{again} came again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_whose_tries_are_spent_is_parked_until_somebody_retries() {
     let (world, billing) = world_with(|s| s.attempts(3)).await;
     billing.always("A", Reply::Fail);

@@ -199,6 +199,7 @@ async fn a_dead_letter_is_sent_once_more_before_anything_new() {
     pass(secs(1)).await;
     let dead = world.engine().dead_letters(None, None, 10).await.unwrap();
     assert_eq!(dead.items.len(), 1, "it failed again");
+    assert_eq!(dead.items[0].attempts, 1);
     redrive().await.unwrap();
     world.accept([order("A", 4)]).await;
     billing.until_taken(4).await;

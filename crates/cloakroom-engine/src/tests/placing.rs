@@ -1,6 +1,6 @@
 //! What becomes of a webhook: a new event, a duplicate, or quarantine.
 
-use cloakroom_core::ordering::Reason;
+use cloakroom_core::ordering::{Reason, Rule};
 use futures::future::join_all;
 
 use super::faults::Op;
@@ -177,7 +177,7 @@ async fn two_events_with_one_number_stand_side_by_side_in_a_sparse_stream() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_placed_is_kept_in_quarantine() {
     for source in kinds() {
-        let arrives = source.rule == cloakroom_core::ordering::Rule::Arrival;
+        let arrives = source.rule == Rule::Arrival;
         let (world, billing) = world(source).await;
         check_quarantined(&world, order("A", 1).no_key(), Reason::MissingKey).await;
         if !arrives {
@@ -335,4 +335,35 @@ async fn arrivals_are_taken_while_the_clock_stands_still() {
     world.clock.stand_still(false);
     billing.until_taken(labels.len()).await;
     assert_eq!(billing.taken("A"), labels);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_head_passes_while_it_is_written_becomes_what_it_would_have_been_after_it() {
+    for source in [sparse("orders"), version("orders"), arrival("orders")] {
+        let name = source.rule.clone();
+        let (world, billing) = world(source).await;
+        world.accept([order("A", 1)]).await;
+        billing.until_taken(1).await;
+        let admits = |op: &Op<'_>| writes(op, |write| matches!(write, Write::Admit { .. }));
+        let gate = world.faults.hold(admits);
+        let overtaking = async {
+            gate.until_reached().await;
+            world.accept([order("A", 9)]).await;
+            billing.until_taken(2).await;
+            gate.open();
+        };
+        let (receipt, ()) = futures::join!(world.send(order("A", 5)), overtaking);
+        let receipt = receipt.unwrap();
+        assert_eq!(receipt.status, Status::Accepted, "{name:?}");
+        pass(secs(30)).await;
+        let status = world.engine().event(&receipt.id).await.unwrap().unwrap();
+        let (state, last) = match name {
+            Rule::Version => (EventState::Superseded, None),
+            Rule::Arrival => (EventState::Released, Some("A-5")),
+            _ => (EventState::Released, Some("late A-5")),
+        };
+        assert_eq!(status.state, state, "{name:?}");
+        let expected = ["A-1", "A-9"].into_iter().chain(last);
+        assert!(billing.taken("A").iter().eq(expected), "{name:?}: {:?}", billing.taken("A"));
+    }
 }

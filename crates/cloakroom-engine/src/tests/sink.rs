@@ -21,6 +21,8 @@ pub(super) enum Reply {
     Take,
     Fail,
     FailFor(Duration),
+    /// Takes nothing now and fails nothing: wants to be asked after this time.
+    Later(Duration),
     Gone,
     /// Takes it, but only once the gate is opened.
     TakeAt(Arc<Notify>),
@@ -172,6 +174,7 @@ impl Script {
             Reply::TakeIn(time) => super::sim::pass(time).await,
             Reply::Fail => return failed(None),
             Reply::FailFor(time) => return failed(Some(time)),
+            Reply::Later(wait) => return Outcome::Deferred { wait },
             Reply::Gone => {
                 return Outcome::Gone {
                     reason: "410 Gone".to_owned(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use cloakroom_core::position::Position;
+use serde_json::json;
+use tokio::sync::Notify;
 
 use super::faults::{Calls, Life};
 use super::sim::pass;
@@ -259,6 +261,42 @@ async fn a_lease_that_is_kept_keeps_others_out_until_it_ends() {
     world.clock.sleep_until(until).await;
     assert_eq!(deliver(&server).await, []);
     assert_eq!(billing.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_kept_is_made_longer_with_every_move_and_before_a_send_that_may_outlast_it() {
+    let billing = Script::new();
+    let (world, stepper) = world(&billing).await;
+    let lease = || world.cursor("billing", "A").unwrap().lease.unwrap().until;
+    pass_through(&stepper, 1).await;
+    let first = lease();
+    pass(secs(5)).await;
+    pass_through(&stepper, 2).await;
+    assert!(lease().since(first) > secs(4));
+    pass(secs(20)).await;
+    let gate = Arc::new(Notify::new());
+    billing.replies("A", [Reply::TakeAt(Arc::clone(&gate))]);
+    let looking = async {
+        billing.until_tried(3).await;
+        // The sink may take 15 seconds.
+        assert!(lease().since(world.now()) > secs(15 + 15));
+        gate.notify_one();
+    };
+    futures::join!(pass_through(&stepper, 3), looking);
+    assert_eq!(billing.taken("A"), ["A-1", "A-2", "A-3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nothing_was_sent_of_is_leased_to_nobody() {
+    let mut world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &Script::new()).filter(json!({"type": ["another"]})));
+    world.ledger = Arc::new(MemoryLedger::shared());
+    let stepper = world.stepper(&Life::default(), "queue").await.unwrap();
+    pass_through(&stepper, 1).await;
+    let cursor = world.cursor("billing", "A").unwrap();
+    assert_eq!(cursor.position, Some(Position::dense(1)));
+    assert_eq!(cursor.lease, None);
 }
 
 #[tokio::test(start_paused = true)]
