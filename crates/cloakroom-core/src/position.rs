@@ -261,6 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn what_no_stream_can_hold_is_no_position() {
+        for text in [
+            "7",
+            "00000000000000000007+00000002",
+            "5.1-abcdef",
+            &"0".repeat(64),
+        ] {
+            assert_eq!(Position::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", "7 ", "g", "7/8", &"0".repeat(65)] {
+            assert_eq!(Position::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_next_arrival_is_above_the_head_whatever_the_clock_shows() {
         let at = Timestamp::from_micros;
         let head = Position::arrival(at(1_000), &"a".into());

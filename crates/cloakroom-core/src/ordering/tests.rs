@@ -1,4 +1,5 @@
 use super::*;
+use crate::head::Gap;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -191,5 +192,85 @@ fn a_clock_that_was_set_back_keeps_no_arrival_below_the_head() {
             unreachable!("it was just made");
         };
         assert!(!head.covers(&position));
+    }
+}
+
+#[test]
+fn what_is_undisputed_takes_the_place_that_any_head_gives_it() {
+    let number = |number: u64| Sequence::parse(&number.to_string()).unwrap();
+    let rule = from_one();
+    let old = head_at(&rule, 5);
+    for next in [6, 7, 100_001] {
+        assert_eq!(
+            rule.undisputed(&old, &number(next)),
+            Some(Position::dense(next))
+        );
+        check(&rule, &old, &next.to_string(), &dense_at(next, Guard::None));
+    }
+    let farthest = 1 + PLAUSIBLE_WIDTH_MIN * PLAUSIBLE_GAPS;
+    assert!(rule.undisputed(&old, &number(farthest)).is_some());
+    // At or below the head, below the base, too far away, or the last of all numbers.
+    for disputed in [0, 1, 5, farthest + 1, u64::MAX] {
+        assert_eq!(rule.undisputed(&old, &number(disputed)), None, "{disputed}");
+    }
+    let high = dense(First::Number(u64::MAX - 5), 10);
+    let fresh = high.initial_head();
+    assert!(high.undisputed(&fresh, &number(u64::MAX - 1)).is_some());
+    assert_eq!(high.undisputed(&fresh, &number(u64::MAX)), None);
+    let gap = Gap {
+        from: 6,
+        to: 6,
+        since: NOW,
+        deadline: NOW,
+        stalled: false,
+        skipping_from: None,
+    };
+    let waiting = Head {
+        gap: Some(gap),
+        ..old.clone()
+    };
+    assert_eq!(rule.undisputed(&waiting, &number(7)), None);
+    // The base of the first stream is not settled, the others have none.
+    assert_eq!(
+        lowest().undisputed(&lowest().initial_head(), &number(6)),
+        None
+    );
+    for rule in [sparse(), Rule::Version, Rule::Arrival] {
+        assert_eq!(rule.undisputed(&old, &number(6)), None, "{rule:?}");
+    }
+}
+
+#[test]
+fn only_arrivals_have_no_position_of_their_own() {
+    for (rule, own) in [
+        (from_one(), true),
+        (sparse(), true),
+        (Rule::Version, true),
+        (Rule::Arrival, false),
+    ] {
+        assert_eq!(rule.position_is_identity(), own, "{rule:?}");
+    }
+}
+
+#[test]
+fn a_stream_is_stalled_once_its_gap_is() {
+    let gap = |stalled| Gap {
+        from: 1,
+        to: 2,
+        since: NOW,
+        deadline: NOW,
+        stalled,
+        skipping_from: None,
+    };
+    for (gap, stalled) in [
+        (None, false),
+        (Some(gap(false)), false),
+        (Some(gap(true)), true),
+    ] {
+        let head = Head {
+            gap,
+            ..Head::default()
+        };
+        assert_eq!(head.is_stalled(), stalled, "{head:?}");
     }
 }

@@ -130,7 +130,10 @@ async fn a_crash_takes_a_consumer_back_by_some_events_or_some_time_at_the_most()
         let (mut world, billing) = world_with(|s| s).await;
         let gate = Arc::new(Notify::new());
         billing.replies("A", [Reply::TakeAt(Arc::clone(&gate))]);
-        billing.replies("A", vec![Reply::TakeIn(Duration::from_millis(time)); taken - 1]);
+        billing.replies(
+            "A",
+            vec![Reply::TakeIn(Duration::from_millis(time)); taken - 1],
+        );
         billing.replies("A", [Reply::TakeIn(secs(3_600))]);
         world.accept((1..=200).map(|n| order("A", n))).await;
         gate.notify_one();
@@ -140,7 +143,10 @@ async fn a_crash_takes_a_consumer_back_by_some_events_or_some_time_at_the_most()
         let before = billing.calls().len();
         world.restart().await;
         until("the last one is taken", || {
-            billing.taken("A").last().is_some_and(|last| last == "A-200")
+            billing
+                .taken("A")
+                .last()
+                .is_some_and(|last| last == "A-200")
         })
         .await;
         let again = &billing.calls()[before].label;

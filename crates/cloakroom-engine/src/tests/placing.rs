@@ -364,6 +364,10 @@ async fn what_the_head_passes_while_it_is_written_becomes_what_it_would_have_bee
         };
         assert_eq!(status.state, state, "{name:?}");
         let expected = ["A-1", "A-9"].into_iter().chain(last);
-        assert!(billing.taken("A").iter().eq(expected), "{name:?}: {:?}", billing.taken("A"));
+        assert!(
+            billing.taken("A").iter().eq(expected),
+            "{name:?}: {:?}",
+            billing.taken("A")
+        );
     }
 }

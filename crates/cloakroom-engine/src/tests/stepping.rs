@@ -264,7 +264,8 @@ async fn a_lease_that_is_kept_keeps_others_out_until_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_kept_is_made_longer_with_every_move_and_before_a_send_that_may_outlast_it() {
+async fn a_lease_that_is_kept_is_made_longer_with_every_move_and_before_a_send_that_may_outlast_it()
+{
     let billing = Script::new();
     let (world, stepper) = world(&billing).await;
     let lease = || world.cursor("billing", "A").unwrap().lease.unwrap().until;
