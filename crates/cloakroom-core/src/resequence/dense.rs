@@ -36,7 +36,6 @@ pub(super) fn decide(
     let position = candidates[..released].last().map(|last| &last.position);
     let head = Head {
         position: position.or(head.position.as_ref()).cloned(),
-        gap: None,
         wake_at: None,
         ..head.clone()
     };
