@@ -261,6 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn no_late_place_has_more_digits_than_the_others() {
+        let before_last = Position::parse("7+99999998").unwrap();
+        let last = Position::after_head(Some(&before_last)).unwrap();
+        check_order(&[before_last, last.clone()]);
+        assert_eq!(Position::after_head(Some(&last)), None);
+    }
+
+    #[test]
+    fn an_identity_has_one_fingerprint_and_another_one_another() {
+        let [a, b] = ["a", "b"].map(|name| fingerprint(&name.into()));
+        assert_eq!((a.len(), b.len()), (16, 16));
+        assert_ne!(a, b);
+    }
+
+    #[test]
     fn what_no_stream_can_hold_is_no_position() {
         for text in [
             "7",

@@ -86,6 +86,12 @@ mod tests {
             Some(RETRY_AFTER_MAX)
         );
         assert_eq!(POLICY.wait_after(10, Some(asked), 0), None);
+        let latest = POLICY.wait_after(1, Some(asked), u64::MAX);
+        assert_eq!(
+            latest,
+            Some(asked + POLICY.base),
+            "and no crowd comes back together"
+        );
     }
 
     proptest! {

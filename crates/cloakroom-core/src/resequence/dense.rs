@@ -237,7 +237,6 @@ fn decide_gap(
     let head = Head {
         position: Some(Position::dense(to)),
         gap: (!complete).then_some(rest),
-        wake_at: None,
         ..head
     };
     Decision {
