@@ -120,6 +120,7 @@ mod tests {
         bells.ring("a");
         assert_eq!(bells.next().await, Some("b"));
         bells.done(&"b");
+        assert!(!bells.is_idle());
         bells.done(&"a");
         assert_eq!(bells.next().await, Some("a"));
         bells.done(&"a");

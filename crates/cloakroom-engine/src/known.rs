@@ -61,3 +61,42 @@ impl KnownHeads {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(key: usize) -> HeadRecord {
+        HeadRecord {
+            stream: StreamId::new("orders", &*key.to_string()),
+            head: Head::default(),
+            appended: 0,
+            advanced_at: 0,
+            revision: 0,
+        }
+    }
+
+    #[test]
+    fn a_head_is_known_for_an_hour_or_half_the_retention() {
+        let read_at = Timestamp::from_secs(1_000);
+        for (retention, good_for) in [(u64::MAX, 3_600), (7_200, 3_600), (600, 300)] {
+            let known = KnownHeads::new(Duration::from_secs(retention));
+            let head = head(1);
+            known.remember(&head, read_at);
+            let after = |secs| known.get(&head.stream, read_at.after(Duration::from_secs(secs)));
+            assert!(after(good_for - 1).is_some(), "{retention}");
+            assert!(after(good_for).is_none(), "{retention}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_has_a_bound_and_what_is_read_again_takes_no_room() {
+        let known = KnownHeads::new(Duration::MAX);
+        for key in (0..STREAMS_MAX).chain(0..STREAMS_MAX) {
+            known.remember(&head(key), Timestamp::from_secs(1));
+        }
+        assert_eq!(known.lock().len(), STREAMS_MAX);
+        known.remember(&head(STREAMS_MAX), Timestamp::from_secs(1));
+        assert_eq!(known.lock().len(), 1);
+    }
+}
