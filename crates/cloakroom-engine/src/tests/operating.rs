@@ -294,6 +294,33 @@ async fn a_replay_after_a_dead_letter_takes_it_off_the_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_again_after_a_replay_is_one_dead_letter_that_can_be_sent_again() {
+    let (world, billing) = world_with(|s| s.attempts(1).dead_letters()).await;
+    billing.always("A", Reply::Fail);
+    let receipts = world.accept([order("A", 1)]).await;
+    let position = receipts[0].position.clone().unwrap();
+    billing.until_tried(1).await;
+    for tried in 2..=4 {
+        pass(secs(1)).await;
+        let replay = world.replay("billing", None, ReplayFrom::Earliest);
+        assert_eq!(replay.await.unwrap(), 1);
+        billing.until_tried(tried).await;
+    }
+    pass(secs(1)).await;
+    let dead = async || world.engine().dead_letters(None, None, 10).await.unwrap();
+    assert_eq!(dead().await.items.len(), 1);
+    billing.heal();
+    world
+        .engine()
+        .redrive(&name("billing"), &stream("A"), &position)
+        .await
+        .unwrap();
+    billing.until_taken(1).await;
+    pass(secs(1)).await;
+    assert!(dead().await.items.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_skip_jumps_over_is_on_record() {
     let billing = Script::new();
     let world = World::new()

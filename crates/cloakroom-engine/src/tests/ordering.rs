@@ -58,13 +58,18 @@ async fn a_gap_is_waited_at_then_stalls_then_closes() {
     let gap = open.gap.unwrap();
     assert_eq!((gap.from, gap.to, gap.stalled), (2, 3, false));
     assert_eq!(gap.deadline.since(gap.since), secs(60));
+    let stalled = async || {
+        let streams = world.engine().streams(Some(Attention::Stalled), None, 10);
+        streams.await.unwrap().items.len()
+    };
+    assert_eq!(stalled().await, 0);
     pass(secs(90)).await;
     assert_eq!(billing.taken("A"), ["A-1"]);
-    let stalled = world.engine().streams(Some(Attention::Stalled), None, 10);
-    assert_eq!(stalled.await.unwrap().items.len(), 1);
+    assert_eq!(stalled().await, 1);
     // It shrinks from below: the clock starts anew.
     world.accept(orders([2])).await;
     billing.until_taken(2).await;
+    assert_eq!(stalled().await, 0);
     let shrunk = world.engine().stream(&stream("A")).await.unwrap().unwrap();
     assert!(!shrunk.gap.unwrap().stalled);
     world.accept(orders([3])).await;
@@ -92,6 +97,18 @@ async fn a_skipped_gap_is_one_event_in_its_place_and_the_latecomer_comes_after()
     assert_eq!(taken[4..], ["late A-2", "A-5"]);
     let calls = billing.calls();
     assert!(calls.is_sorted_by(|a, b| a.position < b.position));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_ends_at_its_deadline_and_not_when_a_sweep_finds_it() {
+    let (world, billing) = world(dense("orders").skips_gaps()).await;
+    // Sweeps come at whole seconds.
+    pass(Duration::from_millis(300)).await;
+    world.accept(orders([1, 3])).await;
+    let opened = world.now();
+    billing.until_taken(3).await;
+    let released = billing.calls()[2].at.since(opened);
+    assert!(released < Duration::from_millis(60_100), "{released:?}");
 }
 
 #[tokio::test(start_paused = true)]
