@@ -8,8 +8,10 @@
 //! | `recent` | events and cursors that were written lately, in memory |
 //! | `read`, `list` | reads and pages, beside the writer |
 //! | `request`, `group`, `writer` | transactions: prepared, checked and carried out, committed and answered |
+//! | `carrier` | carries the log over into the file, beside the writer |
 //! | `examine` | what the doctor reads |
 
+mod carrier;
 mod examine;
 mod group;
 mod list;

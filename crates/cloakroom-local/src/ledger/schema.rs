@@ -83,6 +83,15 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, LedgerError> {
     Ok(db)
 }
 
+/// Opens a connection that carries the log over while the writer is open.
+pub(super) fn open_carrier(folder: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(folder.join(FILE), flags).map_err(|e| failed(&e))?;
+    db.pragma_update(None, "synchronous", "FULL")
+        .map_err(|e| failed(&e))?;
+    Ok(db)
+}
+
 /// Opens a connection that reads while the writer is open: it sees whole transactions that are durable.
 pub(super) fn open_reader(folder: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -421,3 +421,28 @@ async fn a_nearly_full_disk_refuses_only_what_is_new() {
     );
     assert_eq!(view(&ledger).await.0, Some(head(2, 2)), "reads go on");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_carried_over_while_commits_go_on_and_stays_short() {
+    const COMMITS: u64 = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::at(Timestamp::from_secs(0));
+    let ledger = LocalLedger::open(folder.path(), &options).unwrap();
+    for number in 1..=COMMITS {
+        let write = vec![Write::Create(event(number))];
+        ledger.transact(write).await.unwrap();
+    }
+    // Every commit is of two pages at least. The file is as long as the log ever was.
+    let log = std::fs::metadata(folder.path().join("ledger.db-wal")).unwrap();
+    let pages = log.len() / 4096;
+    assert!(
+        pages < u64::try_from(2 * writer::LOG_PAGES_MAX).unwrap(),
+        "{pages} pages"
+    );
+    assert!(pages < COMMITS);
+    drop(ledger);
+    let again = LocalLedger::open(folder.path(), &options).unwrap();
+    let events = again.events(&stream(), None, None, usize::MAX).await;
+    assert_eq!(events.unwrap().len() as u64, COMMITS);
+    assert_eq!(again.integrity(true).unwrap(), [""; 0]);
+}

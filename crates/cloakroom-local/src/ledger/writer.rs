@@ -16,6 +16,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::carrier::{Carrier, carry_over};
 use super::group::{Group, Halt};
 use super::read::Store;
 use super::request::{Action, Answer, Prepared, Request};
@@ -28,8 +29,10 @@ use crate::disk;
 /// A group ends here, so that its first transaction does not wait for ever.
 const GROUP_MAX: usize = 512;
 
-/// The log is carried over into the file when it has this many pages (16 MB).
-const CHECKPOINT_PAGES: i32 = 4000;
+/// The log is carried over into the file when it has this many pages: 16 MB …
+const LOG_PAGES: i32 = if cfg!(test) { 40 } else { 4_000 };
+/// … and when it has this many meanwhile, the writer waits for that.
+pub(super) const LOG_PAGES_MAX: i32 = 4 * LOG_PAGES;
 
 pub(super) struct Writer {
     flush: Option<Flush>,
@@ -64,6 +67,7 @@ impl Writer {
             store,
             flush: flush.clone(),
             log_pages,
+            carrier: Carrier::start(folder)?,
             folder: folder.to_owned(),
             reserve_bytes: options.reserve_bytes,
             broken: None,
@@ -136,6 +140,7 @@ struct Committer {
     flush: Option<Flush>,
     /// How many pages the log had after the last commit.
     log_pages: Arc<AtomicI32>,
+    carrier: Carrier,
     folder: PathBuf,
     reserve_bytes: u64,
     /// Why nothing is written any more.
@@ -174,17 +179,20 @@ impl Committer {
                     for (answer, outcome) in answers {
                         let _ = answer.send(outcome);
                     }
-                    if self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
-                        self.checkpoint(CheckpointMode::PASSIVE);
-                    }
+                    self.tend_log();
                 }
                 Err(error) => self.fail(&error, answers),
             }
         }
+        if self.carrier.is_under_way()
+            && let Some(outcome) = self.carrier.ended(true)
+        {
+            self.carried(outcome);
+        }
         if self.broken.is_none() {
             // Readers stay; those not reading now need not be in the way.
             self.store.disconnect();
-            self.checkpoint(CheckpointMode::TRUNCATE);
+            self.carry_over(CheckpointMode::TRUNCATE);
         }
     }
 
@@ -286,17 +294,39 @@ impl Committer {
         reason
     }
 
-    /// Carries the log over into the file. What a reader still needs of it stays for the next time.
-    fn checkpoint(&mut self, mode: CheckpointMode) {
-        match self.db.wal_checkpoint_v2(None::<&str>, mode) {
-            Ok(_) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+    /// Has the log carried over when it is long. What was written meanwhile is carried over here: only when nothing is
+    /// left of it can the next commit begin the log anew.
+    fn tend_log(&mut self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if !self.carrier.is_under_way() {
+            if pages < LOG_PAGES || self.carrier.begin() {
+                return;
+            }
+        } else {
+            match self.carrier.ended(pages >= LOG_PAGES_MAX) {
+                Some(outcome) => self.carried(outcome),
+                None if self.carrier.is_under_way() => return,
+                None => {}
+            }
+        }
+        if self.broken.is_none() {
+            self.carry_over(CheckpointMode::PASSIVE);
+        }
+    }
+
+    fn carry_over(&mut self, mode: CheckpointMode) {
+        let outcome = carry_over(&self.db, mode);
+        self.carried(outcome);
+    }
+
+    fn carried(&mut self, outcome: rusqlite::Result<()>) {
+        let Err(error) = outcome else { return };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => {}
+            Some(ErrorCode::DiskFull) => {
                 tracing::warn!(%error, "the ledger's log could not be carried over; it grows until there is room");
             }
-            Err(error) => {
-                self.break_off(&failed(&error));
-            }
+            _ => drop(self.break_off(&failed(&error))),
         }
     }
 
