@@ -18,7 +18,7 @@ use super::record::{self, ObjectInfo, RECORD_HEADER_BYTES, RecordHeader};
 use super::{name, unavailable, unblocked};
 
 /// How many segments stay open for reading.
-const OPEN_FILES: usize = 64;
+const OPEN_FILES: usize = 32;
 
 /// Read along with a small payload: enough for its header and nearly every hint.
 const HINT_GUESS_BYTES: usize = 768;
