@@ -242,6 +242,18 @@ async fn what_is_discarded_stays_out_and_its_retries_are_duplicates() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_superseded_version_is_known_when_it_comes_again() {
+    let (world, billing) = world(version("orders")).await;
+    world.accept([order("A", 5)]).await;
+    billing.until_taken(1).await;
+    let old = world.accept([order("A", 3)]).await.remove(0);
+    let again = world.send(order("A", 3)).await.unwrap();
+    assert_eq!((again.status, again.id), (Status::Duplicate, old.id));
+    let other = order("A", 3).id("other");
+    check_quarantined(&world, other, Reason::SequenceConflict).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_version_that_is_released_does_not_pass_for_the_newest() {
     let (world, billing) = world(version("orders")).await;
     let lost = world.send(order("A", 3).no_key()).await.unwrap();

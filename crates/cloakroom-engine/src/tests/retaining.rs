@@ -40,8 +40,12 @@ async fn only_what_is_old_is_removed_and_its_claims_with_it() {
     world.accept([order("A", 3)]).await;
     billing.until_taken(3).await;
     assert_eq!((world.entries(), world.claims.names().len()), (3, 3));
+    let before = world.head("A").unwrap();
     pass(secs(RETENTION / 2 + 10)).await;
     assert_eq!(floor(&world), Some(2));
+    let after = world.head("A").unwrap();
+    assert!(after.revision > before.revision);
+    assert_eq!(after.advanced_at, before.advanced_at);
     assert_eq!((world.entries(), world.claims.names().len()), (1, 1));
     assert_eq!(
         world.head("A").unwrap().head.position,

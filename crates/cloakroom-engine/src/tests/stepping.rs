@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::faults::{Calls, Life};
 use super::sim::pass;
 use super::sink::{Reply, Script};
-use super::world::{World, dense, name, order, push, secs, send_to, stream};
+use super::world::{SourceSpec, World, arrival, dense, name, order, push, secs, send_to, stream};
 use crate::append::Status;
 use crate::bell::{Bell, Due};
 use crate::memory::MemoryLedger;
@@ -218,6 +218,44 @@ async fn a_retry_is_rung_for_later_and_found_in_the_index_when_due() {
     assert_eq!(found, rung);
     assert_eq!(deliver(&stepper).await, []);
     assert_eq!(billing.taken("A"), ["A-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_is_found_in_the_index_when_its_deadline_has_come() {
+    let billing = Script::new();
+    let (world, stepper) = world(&billing).await;
+    send(&stepper, 1).await;
+    send(&stepper, 3).await;
+    stepper.resequence(&stream("A")).await.unwrap();
+    let due = async || stepper.due(DueCursor::default(), 10).await.unwrap().0;
+    assert_eq!(due().await, []);
+    let gap = world.head("A").unwrap().head.gap.unwrap();
+    world.clock.sleep_until(gap.deadline).await;
+    let found = due().await;
+    let dues: Vec<_> = found.iter().map(|bell| &bell.due).collect();
+    assert_eq!(dues, [&Due::Resequence(stream("A"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_of_an_earlier_generation_is_known_in_the_next_one() {
+    let mut world = World::new().source(arrival("orders"));
+    world.ledger = Arc::new(MemoryLedger::shared());
+    let first = world.stepper(&Life::default(), "queue").await.unwrap();
+    let before = send_to(first.engine().clone(), order("A", 1))
+        .await
+        .unwrap();
+    world.sources[0] = SourceSpec {
+        generation: 2,
+        ..dense("orders")
+    };
+    let second = world.stepper(&Life::default(), "queue").await.unwrap();
+    // From here on the head of the new stream is remembered.
+    let next = send_to(second.engine().clone(), order("A", 2)).await;
+    assert_eq!(next.unwrap().status, Status::Accepted);
+    let again = send_to(second.engine().clone(), order("A", 1))
+        .await
+        .unwrap();
+    assert_eq!((again.status, again.id), (Status::Duplicate, before.id));
 }
 
 #[tokio::test(start_paused = true)]
