@@ -17,7 +17,7 @@ use crate::record::{Cursor, CursorState, DeadLetter, Key, Lease, Passed, Record}
 use crate::shared::{Active, Shared, StoreError};
 use crate::state::StateChange;
 
-/// How many events are read at a time.
+/// How many events are read at a time while all goes well.
 const PAGE: usize = 64;
 /// The most events of one call to a sink: each may be told, and taken off the dead letters, in one transaction.
 const BATCH_MAX: usize = 40;
@@ -156,11 +156,12 @@ impl Drain<'_> {
         }
         while self.cursor.position.as_ref() < Some(head) {
             let after = self.cursor.position.clone();
+            let page = self.page();
             let steps = self
                 .shared
-                .steps(self.active, &self.cursor, after.as_ref(), head, PAGE)
+                .steps(self.active, &self.cursor, after.as_ref(), head, page)
                 .await?;
-            let complete = steps.len() < PAGE;
+            let complete = steps.len() < page;
             match self.walk(steps, head).await? {
                 Err(stop) => return Ok(Err(stop)),
                 // Retention may have removed what there was up to the head: that is settled too.
@@ -171,6 +172,14 @@ impl Drain<'_> {
             }
         }
         self.save_rest().await
+    }
+
+    /// How many events to read. What failed before will probably fail again: then what stands behind it is read in vain.
+    fn page(&self) -> usize {
+        match self.cursor.state {
+            CursorState::Retrying { .. } => self.sink.batch_max().clamp(1, BATCH_MAX),
+            CursorState::Active | CursorState::Parked { .. } => PAGE,
+        }
     }
 
     /// Settles `steps` one after the other. `false` when only a part of a batch was, and the rest must be read again.
