@@ -330,7 +330,7 @@ impl Drain<'_> {
 
     /// What the sink is given: each event with its payload, or where that is found.
     async fn outgoing(&self, batch: &[Event], attempt: u32) -> Result<Vec<Outgoing>, StoreError> {
-        let (now, epoch) = (self.shared.clock.now(), self.cursor.epoch);
+        let now = self.shared.clock.now();
         let mut outgoing = Vec::with_capacity(batch.len());
         for event in batch {
             outgoing.push(Outgoing {
@@ -338,7 +338,7 @@ impl Drain<'_> {
                 dataref: self.shared.links.link(event, now).await?,
                 event: event.clone(),
                 attempt,
-                epoch,
+                epoch: self.cursor.epoch,
             });
         }
         Ok(outgoing)

@@ -298,3 +298,17 @@ fn write_bytes_if_new(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::create_dir_all(directory)?;
     std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_finds_its_place() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in files() {
+            let text = std::fs::read_to_string(root.join(file)).unwrap();
+            broken(file, text).unwrap();
+        }
+    }
+}
