@@ -124,6 +124,27 @@ async fn a_claim_store_that_is_away_costs_no_try() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_try_at_a_dead_consumer_reads_what_it_sends_and_no_more() {
+    for (batch_max, most) in [(1, 1), (10, 10)] {
+        let billing = Script::batched(batch_max);
+        billing.always("A", Reply::Fail);
+        let world = World::new()
+            .source(dense("orders"))
+            .subscribe(push("billing", &billing))
+            .start()
+            .await;
+        world.accept((1..=50).map(|n| order("A", n))).await;
+        pass(secs(1)).await;
+        world.faults.take_longest_range();
+        pass(secs(60)).await;
+        assert!(billing.batches().len() > 3);
+        assert_eq!(world.faults.take_longest_range(), most);
+        billing.heal();
+        until("all is taken", || billing.taken("A").len() == 50).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_takes_a_consumer_back_by_some_events_or_some_time_at_the_most() {
     // A quick consumer has had 150 events when the process dies, a slow one 12 of 150 ms each.
     for (time, taken, kept) in [(0, 150, 150 - 64), (150, 12, 10)] {

@@ -1,7 +1,7 @@
 //! The memory adapters behind everything that can go wrong with a store, and behind a crash of the process.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -104,6 +104,7 @@ pub(super) struct Faults {
     rates: Mutex<Rates>,
     plans: Mutex<Vec<(Matches, Plan)>>,
     calls: Mutex<Calls>,
+    longest_range: AtomicUsize,
     down: AtomicBool,
     claims_down: AtomicBool,
     shared: AtomicBool,
@@ -116,6 +117,7 @@ impl Faults {
             rates: Mutex::default(),
             plans: Mutex::default(),
             calls: Mutex::default(),
+            longest_range: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             claims_down: AtomicBool::new(false),
             shared: AtomicBool::new(false),
@@ -129,6 +131,11 @@ impl Faults {
     /// What the ledger was asked since the last time.
     pub(super) fn take_calls(&self) -> Calls {
         std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    /// The most events that one read got since the last time.
+    pub(super) fn take_longest_range(&self) -> usize {
+        self.longest_range.swap(0, Ordering::Relaxed)
     }
 
     fn count(&self, op: &Op<'_>) {
@@ -257,7 +264,10 @@ impl Ledger for FaultyLedger {
         limit: usize,
     ) -> Result<Vec<Event>, LedgerError> {
         let work = self.inner.events(stream, after, up_to, limit);
-        self.call(Op::Read, work).await
+        let events = self.call(Op::Read, work).await?;
+        let longest = &self.faults.longest_range;
+        longest.fetch_max(events.len(), Ordering::Relaxed);
+        Ok(events)
     }
 
     async fn last_event(&self, stream: &StreamId) -> Result<Option<Event>, LedgerError> {
