@@ -178,10 +178,26 @@ mod tests {
     fn references_read_back() {
         for text in [
             "env:A_1",
+            "env:_a",
             "file:/run/secrets/a b",
             "aws-secret:arn:aws:secretsmanager:eu-west-1:1:secret:x",
         ] {
             assert_eq!(text.parse::<SecretRef>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_reference_to_nothing_says_what_is_missing() {
+        for (text, said) in [
+            ("env:", "is not the name of an environment variable"),
+            ("env:1A", "is not the name of an environment variable"),
+            ("env:A-B", "is not the name of an environment variable"),
+            ("file: ", "nothing follows `file:`"),
+            ("aws-secret:", "nothing follows `aws-secret:`"),
+            ("fil:/run/secrets/a", "did you mean `file:…`?"),
+        ] {
+            let mistake = text.parse::<SecretRef>().unwrap_err().to_string();
+            assert!(mistake.contains(said), "{text}: {mistake}");
         }
     }
 

@@ -197,3 +197,51 @@ pub(crate) fn is_header_name(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_taken_apart_as_it_was_put_together() {
+        let parts = |text: &str| {
+            let (key, message, hint) = Mistake::take_apart(text);
+            (key.unwrap_or_default(), message, hint.unwrap_or_default())
+        };
+        let told = |key: &str, message: &str, hint: &str| (key.into(), message.into(), hint.into());
+        let of_key = Mistake::of_key("after", "`x` is no time; really", "write `5s`").to_string();
+        assert_eq!(
+            parts(&of_key),
+            told("after", "`x` is no time; really", "write `5s`")
+        );
+        assert_eq!(parts("what went wrong"), told("", "what went wrong", ""));
+        // What stands in backquotes here is not one key.
+        assert_eq!(
+            parts("`a` and `b`: both"),
+            told("", "`a` and `b`: both", "")
+        );
+    }
+
+    #[test]
+    fn what_the_user_wrote_is_cut_only_when_it_is_long() {
+        let longest = "ü".repeat(ECHO_MAX);
+        assert_eq!(echo(&longest), format!("`{longest}`"));
+        assert_eq!(echo(&format!("{longest}a")), format!("`{longest}…`"));
+        assert_eq!(echo(&longest.repeat(2)), format!("`{longest}…`"));
+        assert_eq!(echo("a\nb"), "`a\\nb`");
+    }
+
+    #[test]
+    fn words_that_are_nearly_known_are_guessed() {
+        let known = ["retry", "park"];
+        assert_eq!(
+            did_you_mean("rety", &known, "words"),
+            "did you mean `retry`?"
+        );
+        assert_eq!(
+            did_you_mean("nothing", &known, "words"),
+            "known words: retry, park"
+        );
+        assert_eq!(did_you_mean("x", &[], "words"), "no words are known here");
+    }
+}

@@ -259,7 +259,8 @@ fn long_texts_are_skipped_but_not_extracted() {
     }
     for (length, fits) in [(TEXT_MAX_BYTES, true), (TEXT_MAX_BYTES + 1, false)] {
         let json = format!(r#"{{"id": "{}"}}"#, "x".repeat(length));
-        assert_eq!(wanted.extract_slice(json.as_bytes()).is_ok(), fits);
+        let read = wanted.extract_slice(json.as_bytes());
+        assert_eq!(matches!(read, Err(ExtractError::TooLong)), !fits);
         assert_eq!(wanted.extract_prefix(json.as_bytes()).is_ok(), fits);
         let escaped = json.replace('x', "\\u0078");
         assert_eq!(wanted.extract_slice(escaped.as_bytes()).is_ok(), fits);
@@ -389,6 +390,14 @@ fn a_wrong_selector_says_what_to_write() {
         (
             "const:",
             "nothing follows `const:`; write e.g. `query:id` or `const:all`",
+        ),
+        (
+            "query:",
+            "nothing follows `query:`; write e.g. `query:id` or `const:all`",
+        ),
+        (
+            "haeder:",
+            "`haeder:` does not say where the value is found; write `body:/json/pointer`, `header:name`, `query:name` or `const:text`",
         ),
         (
             "header:",
