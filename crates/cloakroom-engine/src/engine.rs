@@ -1,55 +1,30 @@
 //! The engine: everything put together, started and stopped.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use cloakroom_core::event::{Payload, Sha256};
+use cloakroom_core::event::Payload;
 use cloakroom_core::id::{EventId, Key as StreamKey, SourceName, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::RequestHead;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::append::Appender;
 use crate::bell::{Bell, Rings, Workers};
-use crate::catalog::{Catalog, Route, Source, Subscription};
-use crate::doorbell::Doorbells;
+use crate::catalog::{Catalog, Route};
 use crate::inspect::{Attention, EventStatus, Listing, StreamStatus};
 use crate::intake::{Budget, Intake, Refusal};
 use crate::known::KnownHeads;
 use crate::operate::{OperateError, ReplayFrom};
-use crate::ports::{
-    ClaimStore, Clock, Entropy, Ledger, LedgerError, Outgoing, PayloadStream, Reclaimed,
-    TransactError, Write,
-};
-use crate::pull::{Batch, Ready};
-use crate::record::{DeadLetter, Key, Quarantined, Record, SourceRecord, SubscriptionRecord};
+use crate::ports::{ClaimStore, Clock, Entropy, Ledger, Outgoing, PayloadStream, Reclaimed};
+use crate::pull::Batch;
+use crate::record::{DeadLetter, Key, Quarantined};
+use crate::register::{StartError, register};
 use crate::shared::{Active, ClaimLinks, Common, Holder, Settings, Settled, Shared, StoreError};
-use crate::sweeper::{SLICE, SLICE_SHARED, Sweep};
 use crate::tail::Tail;
-
-/// How many records are looked up at once when an engine starts: on a shared ledger each is a round trip, and each one
-/// under way needs a connection.
-const REGISTERED_AT_ONCE: usize = 8;
-/// How many streams are resequenced at once: enough to fill a group commit.
-const RESEQUENCERS: usize = 64;
-/// How many streams one subscription is served in at once.
-const DELIVERERS: usize = 64;
-/// How long the rolling sweep rests between two slices once it has been round.
-const SWEEP_REST: Duration = Duration::from_secs(1);
-/// The same on a shared ledger, where others sweep too.
-const SWEEP_REST_SHARED: Duration = Duration::from_secs(60);
-/// How long a worker waits after a store failed.
-const STORE_REST: Duration = Duration::from_millis(500);
-/// How many slices of the sweep pass between two looks for unreferenced claims and for old decisions.
-const RECLAIM_EVERY: u32 = 3_600;
 
 /// Everything the engine needs.
 pub struct Parts {
@@ -71,45 +46,12 @@ pub struct Parts {
     pub links: Arc<dyn ClaimLinks>,
 }
 
-/// Why the engine did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The ordering of a source that has streams was changed.
-    #[error(
-        "source {name}: its streams were ordered by `{before}`, the configuration now says `{after}`; \
-         raise `generation` to {next} to start new streams, or change it back"
-    )]
-    OrderingChanged {
-        /// The source.
-        name: SourceName,
-        /// What its streams were made under.
-        before: String,
-        /// What the configuration says.
-        after: String,
-        /// The generation that would allow it.
-        next: u32,
-    },
-    /// The generation of a source went backwards.
-    #[error("source {name}: its generation is {before} already, the configuration says {after}")]
-    GenerationBack {
-        /// The source.
-        name: SourceName,
-        /// What it was.
-        before: u32,
-        /// What the configuration says.
-        after: u32,
-    },
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
-
 /// A running engine. Cheap to clone; [`Engine::stop`] ends it for all.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     budget: Arc<Budget>,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl fmt::Debug for Engine {
@@ -174,61 +116,6 @@ impl Engine {
             budget: Arc::new(budget),
             tasks: TaskTracker::new(),
         })
-    }
-
-    fn spawn_workers(&self, workers: &Arc<Workers>) {
-        for _ in 0..RESEQUENCERS {
-            let (shared, workers) = (Arc::clone(&self.shared), Arc::clone(workers));
-            self.tasks.spawn(async move {
-                while let Some(stream) = workers.resequence.next().await {
-                    let work = async { Ok(shared.resequence(&stream).await?) };
-                    let outcome = unwound(work).await;
-                    workers.resequence.done(&stream);
-                    if shared.rest_after("resequencing", &stream, outcome).await {
-                        workers.resequence.ring(stream);
-                    }
-                }
-            });
-        }
-        for active in self
-            .shared
-            .active
-            .values()
-            .filter(|active| matches!(active.config.route, Route::Push(_)))
-        {
-            for _ in 0..DELIVERERS {
-                let (shared, active) = (Arc::clone(&self.shared), Arc::clone(active));
-                self.tasks.spawn(async move {
-                    while let Some(stream) = active.bells.next().await {
-                        let outcome = unwound(shared.deliver(&active, &stream, None)).await;
-                        active.bells.done(&stream);
-                        if shared.rest_after("delivering", &stream, outcome).await {
-                            active.bells.ring(stream);
-                        }
-                    }
-                });
-            }
-        }
-        let (shared, workers) = (Arc::clone(&self.shared), Arc::clone(workers));
-        self.spawn_until_stop(async move {
-            loop {
-                let due = workers.timers.next(shared.clock.as_ref()).await;
-                shared.ring_due(due);
-            }
-        });
-        let shared = Arc::clone(&self.shared);
-        self.spawn_until_stop(async move { shared.sweep_for_ever().await });
-    }
-
-    fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.shared.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = work => {}
-                () = stop.cancelled() => {}
-            }
-        });
     }
 
     /// Stops the workers after what they are sending right now, and waits for them. Everything else is in the ledger.
@@ -512,224 +399,6 @@ impl Engine {
         payload: &Payload,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<PayloadStream, StoreError> {
-        match (&payload.claim, &payload.inline) {
-            (Some(claim), _) => {
-                let is_whole = range.is_none();
-                let read = self.shared.claims.read(claim, range).await?;
-                // A part cannot be told from its hash: what was written is checked by the store.
-                Ok(match is_whole {
-                    true => crate::payload::checked(read, payload.clone()),
-                    false => read,
-                })
-            }
-            (None, Some(inline)) => {
-                if Sha256::of(inline) != payload.sha256 {
-                    return Err(crate::payload::differs(payload).into());
-                }
-                let part = slice(inline, range);
-                Ok(Box::pin(stream::iter([Ok(part)])))
-            }
-            (None, None) => {
-                let text = "a ledger entry has neither its payload nor a claim";
-                Err(LedgerError::Corrupt(text.to_owned()).into())
-            }
-        }
-    }
-}
-
-fn slice(bytes: &Bytes, range: Option<std::ops::Range<u64>>) -> Bytes {
-    let Some(range) = range else {
-        return bytes.clone();
-    };
-    let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.slice(clip(range.start)..clip(range.end).max(clip(range.start)))
-}
-
-impl Shared {
-    /// Waits a while after a store failed; whether to try again.
-    async fn rest_after(
-        &self,
-        what: &str,
-        stream: &StreamId,
-        outcome: Result<(), StoreError>,
-    ) -> bool {
-        let Err(error) = outcome else { return false };
-        tracing::error!(%stream, %error, "{what} failed");
-        metrics::counter!("cloakroom_store_errors_total").increment(1);
-        tokio::select! {
-            biased;
-            () = self.clock.sleep_until(self.clock.now().after(STORE_REST)) => true,
-            () = self.stop.cancelled() => false,
-        }
-    }
-
-    async fn sweep_for_ever(&self) {
-        while let Err(error) = self.recall_timers().await {
-            tracing::error!(%error, "the timers could not be read");
-            self.clock
-                .sleep_until(self.clock.now().after(STORE_REST))
-                .await;
-        }
-        let (slice, rest) = match self.ledger.is_exclusive() {
-            true => (SLICE, SWEEP_REST),
-            false => (SLICE_SHARED, SWEEP_REST_SHARED),
-        };
-        let mut sweep = Sweep::default();
-        let mut slices: u32 = 0;
-        let mut been_round = false;
-        let mut reclaimed_until = None;
-        loop {
-            let failed = match self.sweep(&mut sweep, slice).await {
-                Ok(last) => {
-                    been_round |= last;
-                    false
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the sweep failed");
-                    true
-                }
-            };
-            slices = slices.wrapping_add(1);
-            if slices.is_multiple_of(RECLAIM_EVERY) {
-                if let Err(error) = self.forget_resolved().await {
-                    tracing::error!(%error, "old decisions could not be removed");
-                }
-                match self.reclaim_orphans(reclaimed_until).await {
-                    Ok((_, until)) => reclaimed_until = Some(until),
-                    Err(error) => {
-                        tracing::error!(%error, "unreferenced claims could not be removed");
-                    }
-                }
-            }
-            if been_round || failed {
-                self.clock.sleep_until(self.clock.now().after(rest)).await;
-            } else {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-}
-
-/// Turns a panic (a sink's, say) into a failure of this one look, so that its stream is not busy for ever.
-async fn unwound(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(LedgerError::Unavailable("a worker panicked; this is a bug".into()).into()),
-    }
-}
-
-fn activate(config: Arc<Subscription>, record: SubscriptionRecord) -> Active {
-    Active {
-        config,
-        since: record.since,
-        disabled: RwLock::new(record.disabled),
-        bells: Doorbells::new(),
-        ready: Ready::default(),
-    }
-}
-
-/// Remembers when a subscription's name was first configured.
-async fn register_subscription(
-    ledger: &dyn Ledger,
-    subscription: &Subscription,
-    now: Timestamp,
-) -> Result<SubscriptionRecord, LedgerError> {
-    let first = SubscriptionRecord {
-        name: subscription.name.clone(),
-        since: now,
-        disabled: None,
-        revision: 0,
-    };
-    match ledger
-        .transact(vec![Write::Create(Record::Subscription(first.clone()))])
-        .await
-    {
-        Ok(()) => Ok(first),
-        Err(TransactError::Conflict(conflict)) => match conflict.stored {
-            Some(Record::Subscription(stored)) => Ok(stored),
-            _ => Err(LedgerError::Corrupt(format!(
-                "the record of subscription {} is none",
-                subscription.name
-            ))),
-        },
-        Err(TransactError::Ledger(error)) => Err(error),
-    }
-}
-
-/// Refuses to continue streams under another ordering than they were made under.
-/// Registers the sources, and then what subscribes to them.
-async fn register(
-    catalog: &Catalog,
-    ledger: &dyn Ledger,
-    now: Timestamp,
-) -> Result<BTreeMap<SubscriptionName, Arc<Active>>, StartError> {
-    let sources: Vec<_> = catalog
-        .sources()
-        .map(|source| register_source(ledger, source))
-        .collect();
-    let sources = stream::iter(sources).buffered(REGISTERED_AT_ONCE);
-    sources.try_collect::<()>().await?;
-    let subscriptions: Vec<_> = catalog
-        .subscriptions()
-        .map(async |subscription| {
-            let record = register_subscription(ledger, subscription, now).await?;
-            let active = Arc::new(activate(Arc::clone(subscription), record));
-            Ok((subscription.name.clone(), active))
-        })
-        .collect();
-    let subscriptions = stream::iter(subscriptions).buffered(REGISTERED_AT_ONCE);
-    subscriptions.try_collect().await
-}
-
-async fn register_source(ledger: &dyn Ledger, source: &Source) -> Result<(), StartError> {
-    loop {
-        let record = SourceRecord {
-            name: source.name.clone(),
-            generation: source.generation,
-            ordering: source.ordering.clone(),
-            revision: 0,
-        };
-        let stored = match ledger.get(&Key::Source(source.name.clone())).await? {
-            Some(Record::Source(stored)) => Some(stored),
-            _ => None,
-        };
-        let write = match stored {
-            None => Write::Create(Record::Source(record)),
-            Some(stored) if source.generation < stored.generation => {
-                return Err(StartError::GenerationBack {
-                    name: source.name.clone(),
-                    before: stored.generation,
-                    after: source.generation,
-                });
-            }
-            Some(stored)
-                if source.generation == stored.generation && source.ordering == stored.ordering =>
-            {
-                return Ok(());
-            }
-            Some(stored) if source.generation > stored.generation => {
-                let revision = stored.revision;
-                Write::Replace {
-                    record: Record::Source(SourceRecord {
-                        revision: revision + 1,
-                        ..record
-                    }),
-                    revision,
-                }
-            }
-            Some(stored) => {
-                return Err(StartError::OrderingChanged {
-                    name: source.name.clone(),
-                    before: stored.ordering,
-                    after: source.ordering.clone(),
-                    next: stored.generation + 1,
-                });
-            }
-        };
-        match ledger.transact(vec![write]).await {
-            Ok(()) => return Ok(()),
-            Err(TransactError::Conflict(_)) => {}
-            Err(TransactError::Ledger(error)) => return Err(error.into()),
-        }
+        self.shared.read_payload(payload, range).await
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
+//! | [`Engine`], `register`, `workers` | put everything together; check it against what the ledger remembers; keep it at work |
 //! | [`intake`], `append`, `known` | take a webhook in; make it one ledger entry; without reading where that is safe |
 //! | [`upload`] | bodies that providers put into the store themselves |
 //! | `resequencer` | moves heads |
@@ -32,6 +33,7 @@ mod payload;
 pub mod ports;
 pub mod pull;
 pub mod record;
+mod register;
 mod resequencer;
 mod shared;
 mod state;
@@ -43,10 +45,12 @@ pub mod tail;
 mod tests;
 mod timers;
 pub mod upload;
+mod workers;
 
 pub use append::{Receipt, Status};
 pub use bell::{Bell, Due};
 pub use counts::{COUNTED_MAX, Counts};
-pub use engine::{Engine, Parts, StartError};
+pub use engine::{Engine, Parts};
+pub use register::StartError;
 pub use shared::{ClaimLinks, Settings, StoreError};
 pub use step::{DueCursor, Stepper, Swept};

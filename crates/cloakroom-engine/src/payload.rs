@@ -1,11 +1,14 @@
 //! A payload is what was accepted, by its hash, whatever the store says.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use cloakroom_core::event::{Payload, Sha256};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::Digest as _;
 
-use crate::ports::{ClaimError, PayloadStream};
+use crate::ports::{ClaimError, LedgerError, PayloadStream};
+use crate::shared::{Shared, StoreError};
 
 /// What is said of a payload that is another than was accepted.
 pub(crate) fn differs(payload: &Payload) -> ClaimError {
@@ -57,7 +60,7 @@ pub(crate) fn checked(read: PayloadStream, payload: Payload) -> PayloadStream {
         hash: sha2::Sha256::new(),
         held: None,
     };
-    let pieces = futures::stream::unfold(Some((checking, false)), |state| async {
+    let pieces = stream::unfold(Some((checking, false)), |state| async {
         let (mut checking, ended) = state?;
         if ended {
             return None;
@@ -74,10 +77,48 @@ pub(crate) fn checked(read: PayloadStream, payload: Payload) -> PayloadStream {
     pieces.boxed()
 }
 
+impl Shared {
+    /// See [`crate::Engine::read_payload`].
+    pub(crate) async fn read_payload(
+        &self,
+        payload: &Payload,
+        range: Option<Range<u64>>,
+    ) -> Result<PayloadStream, StoreError> {
+        match (&payload.claim, &payload.inline) {
+            (Some(claim), _) => {
+                let is_whole = range.is_none();
+                let read = self.claims.read(claim, range).await?;
+                // A part cannot be told from its hash: what was written is checked by the store.
+                Ok(match is_whole {
+                    true => checked(read, payload.clone()),
+                    false => read,
+                })
+            }
+            (None, Some(inline)) => {
+                if Sha256::of(inline) != payload.sha256 {
+                    return Err(differs(payload).into());
+                }
+                let part = slice(inline, range);
+                Ok(Box::pin(stream::iter([Ok(part)])))
+            }
+            (None, None) => {
+                let text = "a ledger entry has neither its payload nor a claim";
+                Err(LedgerError::Corrupt(text.to_owned()).into())
+            }
+        }
+    }
+}
+
+fn slice(bytes: &Bytes, range: Option<Range<u64>>) -> Bytes {
+    let Some(range) = range else {
+        return bytes.clone();
+    };
+    let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(clip(range.start)..clip(range.end).max(clip(range.start)))
+}
+
 #[cfg(test)]
 mod tests {
-    use futures::stream;
-
     use super::*;
 
     fn payload_of(bytes: &[u8]) -> Payload {

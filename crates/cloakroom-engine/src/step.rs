@@ -14,9 +14,10 @@ use cloakroom_core::time::Timestamp;
 use crate::bell::{Bell, Rings};
 use crate::catalog::STATE_SOURCE;
 use crate::counts::Counts;
-use crate::engine::{Engine, Parts, StartError};
+use crate::engine::{Engine, Parts};
 use crate::ports::{LedgerError, Reclaimed, TransactError, Write};
 use crate::record::{Key, Record, SourceRecord};
+use crate::register::StartError;
 use crate::shared::{Holder, Shared, StoreError};
 use crate::sweeper::{DueFrom, Sweep};
 

@@ -7,9 +7,9 @@ use super::sim::{pass, until};
 use super::sink::{Reply, Script};
 use super::world::{World, arrival, dense, order, push, secs, send_to, sparse, stream};
 use crate::append::Status;
-use crate::engine::StartError;
 use crate::ports::Write;
 use crate::record::Record;
+use crate::register::StartError;
 
 async fn world(source: super::world::SourceSpec) -> (World, Arc<Script>) {
     let billing = Script::new();

@@ -17,12 +17,13 @@ pub(super) use super::given::{
 use super::sim::{SimClock, SimEntropy, pass};
 use crate::append::{Receipt, Status};
 use crate::catalog::Catalog;
-use crate::engine::{Engine, Parts, StartError};
+use crate::engine::{Engine, Parts};
 use crate::intake::{Budget, Refusal};
 use crate::memory::{MemoryClaims, MemoryLedger};
 use crate::operate::{OperateError, ReplayFrom};
 use crate::ports::{ClaimError, Clock as _};
 use crate::record::{Cursor, HeadRecord, Record};
+use crate::register::StartError;
 use crate::shared::{ClaimLinks, Settings};
 use crate::step::Stepper;
 

@@ -35,11 +35,13 @@ const fn variant(
 const APPEND: &str = "crates/cloakroom-engine/src/append.rs";
 const ASIDE: &str = "crates/cloakroom-engine/src/append/aside.rs";
 const DELIVERER: &str = "crates/cloakroom-engine/src/deliverer.rs";
-const ENGINE: &str = "crates/cloakroom-engine/src/engine.rs";
 const FEED: &str = "crates/cloakroom-engine/src/feed.rs";
 const INTAKE: &str = "crates/cloakroom-engine/src/intake.rs";
 const LEDGER: &str = "crates/cloakroom-engine/src/memory/ledger.rs";
 const OPERATE: &str = "crates/cloakroom-engine/src/operate.rs";
+const OUTCOME: &str = "crates/cloakroom-engine/src/deliverer/outcome.rs";
+const QUARANTINE: &str = "crates/cloakroom-engine/src/operate/quarantine.rs";
+const REGISTER: &str = "crates/cloakroom-engine/src/register.rs";
 const RESEQUENCER: &str = "crates/cloakroom-engine/src/resequencer.rs";
 const SWEEPER: &str = "crates/cloakroom-engine/src/sweeper.rs";
 const DENSE: &str = "crates/cloakroom-core/src/resequence/dense.rs";
@@ -91,7 +93,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "gives-up-in-silence",
         "invariant 5",
-        DELIVERER,
+        OUTCOME,
         "            Exhausted::DeadLetter => {\n                self.bury(event, attempts, reason).await?;",
         "            Exhausted::DeadLetter => {\n                if !BROKEN {\n                    self.bury(event, attempts, reason).await?;\n                }",
         &["unsettled"],
@@ -243,7 +245,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "forgets-since-when",
         "rule 6",
-        ENGINE,
+        REGISTER,
         "            Some(Record::Subscription(stored)) => Ok(stored),",
         "            Some(Record::Subscription(stored)) if BROKEN => Ok(SubscriptionRecord {\n                since: now,\n                ..stored\n            }),\n            Some(Record::Subscription(stored)) => Ok(stored),",
         &["unsettled"],
@@ -283,7 +285,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "gives-up-apart-from-the-cursor",
         "rule 8",
-        DELIVERER,
+        OUTCOME,
         "        self.with_move.push(self.shared.upsert(dead_letter).await?);",
         "        let write = self.shared.upsert(dead_letter).await?;\n        if BROKEN {\n            let _ = self.shared.ledger.transact(vec![write]).await;\n        } else {\n            self.with_move.push(write);\n        }",
         &["record"],
@@ -363,7 +365,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "releases-apart-from-the-quarantine",
         "rule 11",
-        OPERATE,
+        QUARANTINE,
         "            writes.extend(guard.write(stream, &position));",
         "            writes.truncate(if BROKEN { 1 } else { 2 });\n            writes.extend(guard.write(stream, &position));",
         &["identity"],
@@ -371,7 +373,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "continues-under-another-ordering",
         "rule 12",
-        ENGINE,
+        REGISTER,
         "            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         "            Some(_) if BROKEN => return Ok(()),\n            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         &["ordering"],
