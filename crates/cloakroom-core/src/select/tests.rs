@@ -196,6 +196,10 @@ fn a_stream_is_read_no_further_than_needed() {
     );
     assert_eq!(stream(r#"{"data": ["#, &["/data"]), [None]);
     assert_eq!(stream(r#"{"data": ["#, &["/data/name"]), [None]);
+    assert_eq!(
+        stream(r#"{"data": "a", "#, &["/data", "/data/id", "/data/type"]),
+        [text("a"), None, None]
+    );
     assert_eq!(pointers(&[]).extract_prefix(Pieces(vec![])).unwrap(), []);
 }
 
@@ -300,6 +304,16 @@ fn bombs_end_in_an_answer_or_an_error() {
         "]".repeat(10_000)
     );
     check(&deep, &[("/id", number("1"))]);
+    let wide = format!(r#"{{"x": [{}[]], "id": 1}}"#, "{}, ".repeat(100_000));
+    check(&wide, &[("/id", number("1"))]);
+    for (depth, fits) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let inner = depth - 1;
+        let (open, close) = ("[".repeat(inner), "]".repeat(inner));
+        let deepest = format!(r#"{{"x": {open}{close}, "id": 1}}"#);
+        let read = wanted.extract_prefix(deepest.as_bytes());
+        assert_eq!(matches!(read, Err(ExtractError::TooDeep)), !fits);
+        assert_eq!(read.is_ok(), fits);
+    }
     let steps = "/a".repeat(POINTER_MAX_STEPS);
     let path = format!(
         "{}1{}",
