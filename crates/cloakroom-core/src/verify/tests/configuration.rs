@@ -58,6 +58,10 @@ fn mistakes_say_what_to_do() {
             &format!("{hmac}, timestamp: X-Time, signed: '{{timestamp}}{{body}}'"),
             "`header:<name>` or `element:<name>`",
         ),
+        (
+            &format!("{hmac}, timestamp: 'element:', signed: '{{timestamp}}{{body}}'"),
+            "`header:<name>` or `element:<name>`",
+        ),
         (&format!("{hmac}, signed: '{{url}}'"), "leaves out the body"),
         (
             &format!("{hmac}, signed: '{{body}}{{body}}'"),
@@ -213,6 +217,24 @@ fn presets_name_their_source_and_use_selectors_of_the_configuration() {
             assert!(!matches!(selector, Selector::Const(_)), "{selector}");
         }
     }
+}
+
+#[test]
+fn most_presets_know_where_the_type_is() {
+    let unknown: Vec<_> = SchemeName::ALL
+        .into_iter()
+        .filter(|name| name.preset().event_type().is_none())
+        .collect();
+    let [twilio, none, hmac] = [SchemeName::Twilio, SchemeName::None, SchemeName::Hmac];
+    assert_eq!(unknown.len(), 3);
+    assert!(
+        [twilio, none, hmac]
+            .iter()
+            .all(|name| unknown.contains(name))
+    );
+    let of = |name: SchemeName| name.preset().event_type().unwrap().to_string();
+    assert_eq!(of(SchemeName::Stripe), "body:/type");
+    assert_eq!(of(SchemeName::Github), "header:X-GitHub-Event");
 }
 
 #[test]
