@@ -45,6 +45,16 @@ fn ed25519_verifies_with_the_public_key_alone_and_only_its_own_kind() {
     let mut request = signed(&scheme, &whsk, b"{\"large\": true}");
     request.secrets = vec![public.clone()];
     assert_eq!(request.verify(), Ok(()));
+    let with_public = [[3; 32], private.verifying_key().to_bytes()].concat();
+    let as_libraries_write_it = format!("whsk_{}", base64(&with_public));
+    let mut same = signed(&scheme, &as_libraries_write_it, b"{}");
+    same.secrets = vec![public.clone()];
+    assert_eq!(same.verify(), Ok(()), "the seed comes first");
+    let no_public = Secret::new(format!("whpk_{}", base64(&with_public)));
+    assert!(matches!(
+        Verifier::new(&scheme, &[no_public]),
+        Err(SchemeError::BadSecret { .. })
+    ));
     request.secrets = vec![
         Secret::new(secret_for(SchemeName::StandardWebhooks, 9)),
         public.clone(),
@@ -66,6 +76,20 @@ fn ed25519_verifies_with_the_public_key_alone_and_only_its_own_kind() {
         Signer::new(&scheme, &public).err(),
         Some(SchemeError::CannotSign)
     );
+}
+
+#[test]
+fn the_id_is_sent_once_under_the_name_the_provider_gives_it() {
+    for (scheme, header) in [
+        (SchemeName::StandardWebhooks, "webhook-id"),
+        (SchemeName::Github, "x-github-delivery"),
+        (SchemeName::Shopify, "x-shopify-event-id"),
+    ] {
+        let request = signed(&Scheme::new(scheme), &secret_for(scheme, 1), b"{}");
+        let named = request.headers.iter().filter(|(name, _)| name == header);
+        let ids: Vec<_> = named.map(|(_, id)| id.as_slice()).collect();
+        assert_eq!(ids, [b"evt_1"], "{header}");
+    }
 }
 
 #[test]
@@ -146,6 +170,9 @@ fn twilio_refuses_what_it_cannot_cover() {
     assert_eq!(reordered.verify(), Ok(()), "fields are sorted");
     let untyped = form.with("content-type", "application/json");
     assert_eq!(untyped.verify(), Err(Rejection::BodyNotCovered));
+    for sha1 in ["key=k", "algorithm=HMAC_SHA1", "key=k, algorithm=hmac_sha1"] {
+        assert_eq!(form.with(twilio::SETTINGS, sha1).verify(), Ok(()), "{sha1}");
+    }
     let settings = form.with(twilio::SETTINGS, "key=k,algorithm=HMAC_MD5");
     assert!(matches!(
         settings.verify(),
@@ -206,8 +233,13 @@ fn a_json_body_of_twilio_cannot_be_dropped_by_calling_it_a_form() {
     else {
         panic!("a JSON body needs its hash in the URL");
     };
+    assert!(sign(&scheme, &secret, &head, "", now, b"").is_ok());
     let url = format!("{URL}&bodySHA256={hash}");
     head.url = &url;
+    assert!(
+        sign(&scheme, &secret, &head, "", now, b"{ }").is_err(),
+        "the hash is another body's"
+    );
     let added = sign(&scheme, &secret, &head, "", now, b"{}").unwrap();
     let headers = headers.iter().cloned().chain(
         added
