@@ -37,20 +37,24 @@ pub trait Headers {
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for &[(N, V)] {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self
-            .iter()
-            .find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_ref())
+        first(self, name)
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self
-            .iter()
-            .find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_ref())
+        first(self, name)
     }
+}
+
+fn first<'a, N, V>(headers: &'a [(N, V)], name: &str) -> Option<&'a [u8]>
+where
+    N: AsRef<str>,
+    V: AsRef<[u8]>,
+{
+    let mut named = headers.iter();
+    let found = named.find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_ref())
 }
 
 /// Checks the requests of one source. Built once, shared by all of them.

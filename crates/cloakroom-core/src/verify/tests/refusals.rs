@@ -139,6 +139,20 @@ fn gitlab_compares_tokens_and_prefers_signatures() {
         .with("x-gitlab-token", "a token")
         .without("webhook-signature");
     assert_eq!(by_token.verify(), Ok(()), "what is not signed has a token");
+    let listed_twice = Request {
+        secrets: vec![Secret::new("a token"), Secret::new("a token")],
+        ..plain.clone()
+    };
+    assert_eq!(listed_twice.verify(), Ok(()));
+    let no_key = Secret::new("whsec_!");
+    let wrong = Verifier::new(
+        &scheme,
+        &[plain.secrets[0].clone(), Secret::new(whsec.clone()), no_key],
+    );
+    assert!(matches!(
+        wrong,
+        Err(SchemeError::BadSecret { index: 2, .. })
+    ));
     let forged = both
         .with("x-gitlab-token", "a token")
         .with("webhook-signature", format!("v1,{}", base64(&[0; 32])));
@@ -157,6 +171,36 @@ fn gitlab_compares_tokens_and_prefers_signatures() {
         matches!(sent.verify(), Err(Rejection::MissingHeader { .. })),
         "what signs is never taken as a token"
     );
+}
+
+#[test]
+fn twilio_may_write_the_port_or_leave_it_out() {
+    let form = signed(&Scheme::new(SchemeName::Twilio), "token", b"a=1");
+    for (as_signed, as_received) in [
+        ("https://h/a?b=:1", "https://h:443/a?b=:1"),
+        ("https://h:443/a", "https://h/a"),
+        ("http://h:80", "http://h"),
+        ("https://h/a", "https://h:8443/a"),
+        ("https://[::1]:443/a", "https://[::1]/a"),
+        ("https://[::1]/a", "https://[::1]:443/a"),
+    ] {
+        let headers = form.without("x-twilio-signature").headers;
+        let head = RequestHead {
+            method: "POST",
+            url: as_signed,
+            headers: &headers.as_slice(),
+        };
+        let (secret, now) = (&form.secrets[0], form.now);
+        let added = sign(&form.scheme, secret, &head, "", now, &form.body).unwrap();
+        let mut request = form.clone();
+        for (name, value) in added {
+            request = request.with(&name, value);
+        }
+        request.url = as_received.to_owned();
+        assert_eq!(request.verify(), Ok(()), "{as_signed} {as_received}");
+        request.url = as_received.replacen('h', "x", 2).replace("::1", "::2");
+        assert_eq!(request.verify(), Err(Rejection::SignatureMismatch));
+    }
 }
 
 #[test]
