@@ -374,3 +374,21 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_providers_write_them() {
+        let secs = |text| parse_time(text).map(|time| time.as_micros() / 1_000_000);
+        assert_eq!(secs("2023-11-14T22:13:20Z"), Some(1_700_000_000));
+        assert_eq!(secs("1700000000"), Some(1_700_000_000));
+        assert_eq!(secs("1700000000000"), Some(1_700_000_000));
+        assert_eq!(secs("-1700000000"), Some(-1_700_000_000));
+        assert_eq!(secs("99999999999"), Some(99_999_999_999));
+        assert_eq!(secs("100000000000"), Some(100_000_000));
+        assert_eq!(secs("yesterday"), None);
+        assert_eq!(secs(""), None);
+    }
+}

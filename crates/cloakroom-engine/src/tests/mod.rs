@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `sim`, `faults`, `sink`, `given`, `world` | the harness: time and chance, broken stores and crashes, a scripted consumer, all together |
+//! | `arriving` | bodies of any size, in pieces; where they are kept |
 //! | `placing`, `ordering` | what becomes of a webhook; in what order events leave |
 //! | `checker` | what the ledger and a consumer show in the end |
 //! | `releasing` | taking in and releasing in one transaction |
@@ -12,6 +13,7 @@
 //!
 //! All of it at once, by chance, on every form of the engine, is the crate `cloakroom-sim` in `tests/sim`.
 
+mod arriving;
 mod checker;
 mod delivering;
 mod faults;

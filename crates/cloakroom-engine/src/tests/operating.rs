@@ -92,6 +92,38 @@ async fn a_replay_brings_what_came_before_the_subscription() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_brings_what_came_before_a_subscription_that_has_not_begun() {
+    let (mut world, _) = world_with(|s| s).await;
+    world.accept([order("A", 1), order("A", 2)]).await;
+    let fresh = Script::new();
+    world.subscriptions.push(push("fresh", &fresh));
+    world.restart().await;
+    assert!(world.cursor("fresh", "A").is_none());
+    let replayed = world.replay("fresh", None, ReplayFrom::Earliest);
+    assert_eq!(replayed.await.unwrap(), 1);
+    fresh.until_taken(2).await;
+    assert_eq!(fresh.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_finds_a_time_far_up_a_stream() {
+    let (world, billing) = world_with(|s| s).await;
+    world.accept((1..=600).map(|n| order("A", n))).await;
+    billing.until_taken(600).await;
+    pass(secs(10)).await;
+    let time = world.now();
+    world.accept([order("A", 601), order("A", 602)]).await;
+    billing.until_taken(602).await;
+    pass(secs(10)).await;
+    let later = world.replay("billing", None, ReplayFrom::Time(world.now()));
+    assert_eq!(later.await.unwrap(), 0);
+    let replayed = world.replay("billing", None, ReplayFrom::Time(time));
+    assert_eq!(replayed.await.unwrap(), 1);
+    billing.until_taken(604).await;
+    assert_eq!(billing.taken("A")[602..], labels("A", [601, 602]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_never_jumps_ahead_of_what_is_not_settled() {
     let (world, billing) = world_with(|s| s.attempts(1)).await;
     billing.replies("A", [Reply::Fail]);

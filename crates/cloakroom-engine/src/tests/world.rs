@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) sources: Vec<SourceSpec>,
     pub(super) subscriptions: Vec<SubscriptionSpec>,
     pub(super) settings: Settings,
+    /// The most bytes of bodies that are held at once.
+    pub(super) body_memory: u64,
     pub(super) life: Life,
     running: Option<Engine>,
 }
@@ -70,6 +72,7 @@ impl World {
                 ledger_only_max: 0,
                 retention: Duration::from_secs(30 * 24 * 60 * 60),
             },
+            body_memory: 1 << 30,
             life: Life::default(),
             running: None,
         }
@@ -131,7 +134,7 @@ impl World {
                 self.subscriptions.iter().map(|spec| spec.build(life)),
             ),
             settings: self.settings.clone(),
-            budget: Budget::new(1_000, 1 << 30),
+            budget: Budget::new(1_000, self.body_memory),
             ledger: Arc::new(FaultyLedger {
                 inner: Arc::clone(&self.ledger),
                 faults: Arc::clone(&self.faults),
