@@ -67,6 +67,16 @@ impl Head {
         self.position.as_ref().is_some_and(|head| position <= head)
     }
 
+    /// Whether this is the head of a `version` stream, for whoever has no rule of it: of all streams only these release
+    /// plain numbers without a base.
+    pub fn is_of_versions(&self) -> bool {
+        let number = |position: &Position| {
+            let text = position.as_str();
+            text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('-')
+        };
+        self.base == Base::Open && self.position.as_ref().is_some_and(number)
+    }
+
     /// Whether `position` is in the part that retention removed.
     pub fn is_at_or_below_floor(&self, position: &Position) -> bool {
         self.floor.as_ref().is_some_and(|floor| position <= floor)
@@ -75,5 +85,35 @@ impl Head {
     /// Whether the stream waits at a gap whose deadline has passed.
     pub fn is_stalled(&self) -> bool {
         self.gap.as_ref().is_some_and(|gap| gap.stalled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_heads_of_versions_are_numbers_without_a_base() {
+        let check = |position: Option<&str>, base, expected| {
+            let position = position.map(|text| Position::parse(text).expect("it is a position"));
+            let head = Head {
+                position,
+                base,
+                ..Head::default()
+            };
+            assert_eq!(head.is_of_versions(), expected, "{head:?}");
+        };
+        check(None, Base::Open, false);
+        check(Some("00000000000000000007"), Base::Open, true);
+        check(Some("00000000000000000007.5"), Base::Open, true);
+        check(Some("00000000000000000007+00000001"), Base::Open, true);
+        check(Some("00000000000000000007"), Base::Settled(1), false);
+        // Dense or sparse: placed late before the first number.
+        check(Some("+00000001"), Base::Open, false);
+        check(
+            Some("00000001700000000000-9f86d081884c7d65"),
+            Base::Open,
+            false,
+        );
     }
 }

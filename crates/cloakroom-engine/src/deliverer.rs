@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cloakroom_core::event::Event;
 use cloakroom_core::id::StreamId;
-use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 
@@ -65,7 +64,7 @@ impl Shared {
         };
         // Of versions only the newest is handed out. One that was the newest once may follow a newer one that was sent
         // but not settled, when its sender died in between.
-        if self.catalog.rule(stream) == Some(&Rule::Version) {
+        if self.is_of_versions(stream).await? {
             released_up_to = None;
         }
         self.look_whether_enabled(active).await?;

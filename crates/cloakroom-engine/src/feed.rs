@@ -7,6 +7,7 @@ use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 
+use crate::ports::LedgerError;
 use crate::record::{Cursor, CursorState, Key, Record};
 use crate::shared::{Active, Shared, StoreError};
 
@@ -67,6 +68,18 @@ impl Shared {
         }
     }
 
+    /// Whether only the newest event of `stream` is handed out. Of a generation that is not configured here (any more, or
+    /// yet) the head tells: old streams are still delivered, and hosts are not all started anew at once.
+    pub(crate) async fn is_of_versions(&self, stream: &StreamId) -> Result<bool, LedgerError> {
+        if let Some(rule) = self.catalog.rule(stream) {
+            return Ok(*rule == Rule::Version);
+        }
+        match self.ledger.get(&Key::Head(stream.clone())).await? {
+            Some(Record::Head(head)) => Ok(head.head.is_of_versions()),
+            _ => Ok(false),
+        }
+    }
+
     /// The next steps above `after` up to `head`, at most `limit`; none when everything is settled.
     pub(crate) async fn steps(
         &self,
@@ -77,7 +90,7 @@ impl Shared {
         limit: usize,
     ) -> Result<Vec<Step>, StoreError> {
         let stream = &cursor.stream;
-        if self.catalog.rule(stream) == Some(&Rule::Version) {
+        if self.is_of_versions(stream).await? {
             return self.newest(active, cursor, after, head).await;
         }
         let events = self.ledger.events(stream, after, Some(head), limit).await?;

@@ -7,7 +7,6 @@ mod quarantine;
 use cloakroom_core::event::Event;
 use cloakroom_core::head::{Gap, Head};
 use cloakroom_core::id::{EventId, StreamId, SubscriptionName};
-use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 
@@ -136,7 +135,10 @@ impl Shared {
                 // Nothing was settled yet, but what came before the subscription is wanted now. What it waits for
                 // already must not be jumped over.
                 None => {
-                    if let Some(next) = self.next_offer(active, &cursor).await? {
+                    if self.is_of_versions(stream).await? {
+                        // Versions before the newest are passed over when that one is handed out, on record.
+                        target = None;
+                    } else if let Some(next) = self.next_offer(active, &cursor).await? {
                         target = target.min(Some(next.position.just_below()));
                     }
                     since < wanted_since
@@ -269,7 +271,7 @@ impl Shared {
 
     /// The record of what a cursor jumps over on its way to a version; `None` when there is nothing between them.
     async fn jump_to(&self, before: &Cursor, to: &Position) -> Result<Option<Write>, LedgerError> {
-        if self.catalog.rule(&before.stream) != Some(&Rule::Version) {
+        if !self.is_of_versions(&before.stream).await? {
             return Ok(None);
         }
         let after = before.position.as_ref();

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cloakroom_core::event::Event;
 use cloakroom_core::id::{EventId, Place, StreamId};
-use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use tokio::sync::Notify;
 
@@ -305,7 +304,7 @@ impl Shared {
             return Ok(Turn::Done);
         }
         let mut jumps = Vec::new();
-        if self.catalog.rule(stream) == Some(&Rule::Version) {
+        if self.is_of_versions(stream).await? {
             // What is older than a version that the consumer has is settled with it.
             let newest = cursor.acknowledged.iter().max().cloned();
             cursor.position = newest.max(cursor.position);

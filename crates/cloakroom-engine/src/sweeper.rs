@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use cloakroom_core::event::{ClaimName, Event};
 use cloakroom_core::head::Head;
 use cloakroom_core::id::{Place, StreamId};
-use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
 use metrics::counter;
@@ -161,7 +160,7 @@ impl Shared {
     /// Retention, in two steps a sweep apart: raise the floor over what is old and settled; remove what is below the
     /// floor. Whoever read the stream before the floor rose has long finished by then.
     async fn retain(&self, head: HeadRecord, settled: &Position) -> Result<(), StoreError> {
-        if self.catalog.rule(&head.stream) == Some(&Rule::Version) {
+        if self.is_of_versions(&head.stream).await? {
             self.remove_superseded(&head.stream).await?;
         }
         if let Some(floor) = head.head.floor.clone() {

@@ -60,6 +60,23 @@ async fn what_is_fetched_is_reserved_and_comes_again_when_the_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_of_versions_passes_none_over_without_a_record() {
+    let world = world(version("orders")).await;
+    let receipts = world.accept([order("A", 1)]).await;
+    world.until_head("A", "1").await;
+    world.accept([order("A", 3)]).await;
+    world.until_head("A", "3").await;
+    let from = ReplayFrom::Position(cloakroom_core::position::Position::dense(2));
+    assert_eq!(world.replay("sync", Some("A"), from).await.unwrap(), 1);
+    let batch = fetch(&world, 10).await;
+    assert_eq!(labels(&batch), ["A-3"]);
+    let fetched = [batch.events[0].event.id.clone()];
+    assert_eq!(acknowledge(&world, &fetched).await, 1);
+    let passed = world.engine().event(&receipts[0].id).await.unwrap();
+    assert_eq!(passed.unwrap().subscriptions, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_acknowledged_makes_way_for_the_next() {
     let world = world(dense("orders")).await;
     let receipts = world.accept((1..=4).map(|n| order("A", n))).await;

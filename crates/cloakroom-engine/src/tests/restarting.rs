@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::faults::{Life, Op};
 use super::sim::{pass, until};
 use super::sink::{Reply, Script};
-use super::world::{World, arrival, dense, order, push, secs, send_to, sparse, stream};
+use super::world::{World, arrival, dense, order, push, secs, send_to, sparse, stream, version};
 use crate::append::Status;
 use crate::ports::Write;
 use crate::record::Record;
@@ -241,6 +241,24 @@ async fn a_lease_of_an_engine_that_died_is_waited_out() {
         "not before the send may have ended"
     );
     assert_eq!(billing.taken("A"), ["A-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_versions_in_an_earlier_generation_still_only_the_newest_is_handed_out() {
+    for later in [version("orders"), dense("orders")] {
+        let (mut world, billing) = world(version("orders")).await;
+        billing.replies("A", [Reply::FailFor(secs(60))]);
+        world.accept([order("A", 1)]).await;
+        billing.until_tried(1).await;
+        world.accept([order("A", 2), order("A", 3)]).await;
+        world.until_head("A", "3").await;
+        world.sources[0] = later;
+        world.sources[0].generation = 2;
+        world.restart().await;
+        billing.until_taken(1).await;
+        pass(secs(30)).await;
+        assert_eq!(billing.taken("A"), ["A-3"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
