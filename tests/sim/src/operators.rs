@@ -57,7 +57,7 @@ impl World {
         let subscription =
             SubscriptionName::from(subscriptions[chance.index(subscriptions.len())].name);
         let source = &plan.sources[chance.index(plan.sources.len())];
-        let stream = StreamId::new(source.stream_source(), chance.pick(&KEYS));
+        let stream = StreamId::new(source.some_stream_source(chance), chance.pick(&KEYS));
         let note = |text: String| {
             self.trace.add(Fact::Operator {
                 act: Act::Other(text),

@@ -83,10 +83,21 @@ impl SourcePlan {
 
     /// Its name in stream ids.
     pub fn stream_source(&self) -> String {
-        match self.generation {
-            1 => self.name.to_owned(),
-            generation => format!("{}@{generation}", self.name),
+        Self::in_generation(self.name, self.generation)
+    }
+
+    fn in_generation(name: &str, generation: u32) -> String {
+        match generation {
+            1 => name.to_owned(),
+            generation => format!("{name}@{generation}"),
         }
+    }
+
+    /// The name in stream ids of this generation, or of one before it.
+    pub fn some_stream_source(&self, chance: &Chance) -> String {
+        let back = chance.below(2 * u64::from(self.generation)) / 2;
+        let generation = self.generation - u32::try_from(back).expect("it is small");
+        Self::in_generation(self.name, generation)
     }
 
     fn build(&self) -> Source {
@@ -204,7 +215,7 @@ impl Plan {
     /// Another configuration that may follow this one.
     pub fn next(&self, chance: &Chance) -> Self {
         let mut next = self.clone();
-        match chance.below(6) {
+        match chance.below(8) {
             0 if next.subscription("later").is_none() => {
                 next.subscriptions.push(SubscriptionPlan {
                     name: "later",
@@ -238,15 +249,31 @@ impl Plan {
                     }
                 }
             }
+            5 | 6 => next.begin_generation(chance),
             _ => {}
         }
         next
     }
 
-    /// A configuration that must be refused: a source ordered otherwise, in the same generation.
+    /// A source begins new streams, perhaps ordered in another way.
+    fn begin_generation(&mut self, chance: &Chance) {
+        let one = chance.index(self.sources.len());
+        let ordered = sources(chance);
+        let source = &mut self.sources[one];
+        source.generation += 1;
+        if chance.percent(50) {
+            source.rule = ordered[chance.index(ordered.len())].rule.clone();
+        }
+    }
+
+    /// A configuration that must be refused: a source ordered otherwise in the same generation, or an earlier generation.
     pub fn reordered(&self, chance: &Chance) -> Self {
         let mut next = self.clone();
         let one = chance.index(next.sources.len());
+        if next.sources[one].generation > 1 && chance.percent(30) {
+            next.sources[one].generation -= 1;
+            return next;
+        }
         let rule = &mut next.sources[one].rule;
         *rule = match rule {
             Rule::Version => Rule::Arrival,

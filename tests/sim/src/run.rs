@@ -353,20 +353,27 @@ fn heads(world: &World) -> Vec<cloakroom_engine::record::HeadRecord> {
 }
 
 fn waiting_at_a_gap(world: &World) -> Option<StreamId> {
-    let waits = heads(world)
-        .into_iter()
-        .find(|head| head.head.gap.is_some());
+    let plan = world.plan();
+    let waits = heads(world).into_iter().find(|head| {
+        // A stream of an earlier generation waits for good.
+        head.head.gap.is_some() && plan.source_of(head.stream.source.as_str()).is_some()
+    });
     waits.map(|head| head.stream)
 }
 
 /// Streams whose last event should have been released by now.
 fn unreleased(world: &World) -> Vec<Breach> {
     let dump = world.ledger.dump();
+    let plan = world.plan();
     let mut breaches = Vec::new();
     for record in &dump {
         let Record::Event(event) = record else {
             continue;
         };
+        // What an earlier generation has not released by now it never will.
+        if plan.source_of(event.stream.source.as_str()).is_none() {
+            continue;
+        }
         let head = dump.iter().find_map(|record| match record {
             Record::Head(head) if head.stream == event.stream => Some(&head.head),
             _ => None,

@@ -290,6 +290,8 @@ impl Objects {
                 // orphan before the entry is written.
                 match kept.claims.get(&name) {
                     Some((_, _, written)) if now.since(*written) >= secs(12 * 60 * 60) => {}
+                    // It is the claim of an entry in another generation, and goes when that one goes.
+                    Some((other, _, _)) if other.event != hint.event => {}
                     Some(_) => return name,
                     // A deletion that is late must not meet a new object.
                     None if kept.gone.contains(&name) => {}

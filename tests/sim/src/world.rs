@@ -8,7 +8,7 @@ use cloakroom_core::time::Timestamp;
 use cloakroom_engine::intake::Budget;
 use cloakroom_engine::memory::MemoryLedger;
 use cloakroom_engine::ports::Ledger as _;
-use cloakroom_engine::record::Key;
+use cloakroom_engine::record::{Key, Record};
 use cloakroom_engine::{Engine, Parts, StartError, Stepper};
 
 use crate::chance::Chance;
@@ -320,13 +320,11 @@ impl World {
     /// Tries to start a process with a configuration that must be refused. Nobody serves with it.
     pub async fn try_reordered(&self) {
         let plan = self.plan();
-        let registered = plan
-            .sources
-            .iter()
-            .map(|source| Key::Source(source.name.into()));
-        for key in registered {
-            if !matches!(self.ledger.get(&key).await, Ok(Some(_))) {
-                return;
+        for source in &plan.sources {
+            let key = Key::Source(source.name.into());
+            match self.ledger.get(&key).await {
+                Ok(Some(Record::Source(stored))) if stored.generation == source.generation => {}
+                _ => return,
             }
         }
         let side = self.side();

@@ -111,10 +111,7 @@ impl Model {
             return;
         };
         let since = self.since(plan, name, stream);
-        let rule = plan
-            .source_of(stream.source.as_str())
-            .map(|source| &source.rule);
-        let is_version = rule == Some(&Rule::Version);
+        let is_version = self.rule(&stream.source) == Some(&Rule::Version);
         let passed: Vec<Event> = self
             .range(stream, position.as_ref(), up_to)
             .cloned()

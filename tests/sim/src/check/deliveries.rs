@@ -101,10 +101,7 @@ impl Model {
                 // It was begun before an operator's act, which has changed what comes when.
                 continue;
             }
-            let rule = plan
-                .source_of(stream.source.as_str())
-                .map(|source| &source.rule);
-            if rule == Some(&Rule::Version) {
+            if self.rule(&stream.source) == Some(&Rule::Version) {
                 self.check_version(subscription, seen);
                 continue;
             }

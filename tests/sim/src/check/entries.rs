@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use cloakroom_core::event::{Body, ClaimName, Event, Payload};
 use cloakroom_core::head::{Base, Head};
-use cloakroom_core::id::StreamId;
+use cloakroom_core::id::{EventId, SourceName, StreamId};
 use cloakroom_core::ordering::{GapAction, Rule};
 use cloakroom_core::position::Position;
 use cloakroom_core::time::Timestamp;
-use cloakroom_engine::catalog::configured_name;
+use cloakroom_engine::catalog::{STATE_SOURCE, configured_name};
 use cloakroom_engine::ports::Write;
 use cloakroom_engine::record::{Key, Quarantined, Record, Superseded};
 
 use super::Kind;
 use super::model::{Model, Who};
 use crate::plan::Plan;
+use crate::stores::PATIENCE;
 
 impl Model {
     /// A transaction: what it may do is judged by what was there before, and by what is there after it.
@@ -132,14 +133,30 @@ impl Model {
         if let Some(payload) = event.payload() {
             self.check_payload(&who, payload);
         }
-        if let Some(first) = self.identities.get(&who).filter(|_| who.0 != "cloakroom") {
+        let first = self.identities.get(&who).filter(|_| who.0 != "cloakroom");
+        let first =
+            first.and_then(|known| known.iter().find(|known| !self.may_be_anew(known, event)));
+        if let Some((_, first, _)) = first {
             let text = format!("{} is two events, {first} and {}", who.1, event.id);
             self.breach(Kind::Identity, text);
         }
         let place = (event.stream.clone(), event.position.clone());
         let sha256 = event.payload().map(|payload| payload.sha256);
         self.ever.insert(place, (event.identity.clone(), sha256));
-        self.identities.insert(who, event.id.clone());
+        let known = (event.stream.source.clone(), event.id.clone(), self.at);
+        self.identities.entry(who).or_default().push(known);
+    }
+
+    /// Whether a webhook that is an event already may become another one, in another generation of its source: unless that
+    /// event came by arrival, in a generation before, and so long ago that whoever was asked now could know it.
+    fn may_be_anew(&self, known: &(SourceName, EventId, i64), event: &Event) -> bool {
+        let (source, _, stored_at) = known;
+        let asked_at_the_earliest =
+            self.at - i64::try_from(PATIENCE.as_micros()).unwrap_or(i64::MAX);
+        let is_known = self.rule(source) == Some(&Rule::Arrival)
+            && generation(source) < generation(&event.stream.source)
+            && *stored_at < asked_at_the_earliest;
+        *source != event.stream.source && !is_known
     }
 
     fn check_payload(&mut self, who: &Who, payload: &Payload) {
@@ -233,7 +250,12 @@ impl Model {
                     );
                 }
             }
-            Some(Rule::Arrival) | None => {}
+            Some(Rule::Arrival) => {}
+            None if stream.source.as_str() == STATE_SOURCE => {}
+            None => {
+                let text = format!("{stream} went on to {position}, and its generation is over");
+                self.breach(Kind::Ordering, text);
+            }
         }
     }
 
@@ -346,14 +368,14 @@ impl Model {
                     );
                     self.breach(Kind::Retention, text);
                 }
-                self.forget(who(&event));
+                self.forget(&event);
             }
             (Key::Superseded(..), Some(Record::Superseded(Superseded { event, .. }))) => {
                 if event.as_ref().is_some_and(is_young) {
                     self.breach(Kind::Retention, format!("{key:?} was removed and is young"));
                 }
                 if let Some(event) = event {
-                    self.forget(who(&event));
+                    self.forget(&event);
                 }
             }
             (Key::Quarantined(..), Some(Record::Quarantined(record))) => {
@@ -363,7 +385,8 @@ impl Model {
                         format!("{} was removed undecided", record.id),
                     );
                 }
-                self.forget((record.source.to_string(), record.identity));
+                self.forgotten
+                    .insert((record.source.to_string(), record.identity));
             }
             (Key::Head(_) | Key::Cursor(..) | Key::Subscription(_) | Key::Source(_), Some(_)) => {
                 self.breach(Kind::Retention, format!("{key:?} was removed"));
@@ -372,9 +395,12 @@ impl Model {
         }
     }
 
-    fn forget(&mut self, who: Who) {
-        self.identities.remove(&who);
-        self.receipts.remove(&who);
+    fn forget(&mut self, event: &Event) {
+        let (who, source) = (who(event), &event.stream.source);
+        let known = self.identities.entry(who.clone()).or_default();
+        known.retain(|(of, _, _)| of != source);
+        let told = self.receipts.entry(who.clone()).or_default();
+        told.retain(|(of, _)| of.as_ref() != Some(source));
         self.forgotten.insert(who);
     }
 
@@ -391,6 +417,12 @@ impl Model {
         }
         self.claims.remove(claim);
     }
+}
+
+/// The generation in a stream's source name.
+fn generation(source: &SourceName) -> u32 {
+    let number = source.as_str().split_once('@');
+    number.map_or(1, |(_, number)| number.parse().expect("it is a number"))
 }
 
 /// Who an event is.

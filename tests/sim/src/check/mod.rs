@@ -115,10 +115,15 @@ impl Model {
     fn follow(&mut self, fact: &Fact) {
         match fact {
             Fact::Started { life, plan } => {
+                for source in &plan.sources {
+                    let rule = source.rule.clone();
+                    self.rules.insert(source.stream_source(), rule);
+                }
                 self.plans.insert(*life, Arc::clone(plan));
             }
             Fact::StartRefused { why, .. } => {
-                if !why.contains("raise `generation`") {
+                let is_refused = ["raise `generation`", "its generation is"];
+                if !is_refused.iter().any(|words| why.contains(words)) {
                     self.breach(
                         Kind::Ordering,
                         format!("another ordering was taken: {why:?}"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cloakroom_core::event::{ClaimName, Event, Sha256};
 use cloakroom_core::head::Head;
-use cloakroom_core::id::{EventId, Identity, StreamId, SubscriptionName};
+use cloakroom_core::id::{EventId, Identity, SourceName, StreamId, SubscriptionName};
+use cloakroom_core::ordering::Rule;
 use cloakroom_core::position::Position;
 use cloakroom_engine::ports::Write;
 use cloakroom_engine::record::{Cursor, HeadRecord, Key, Record};
@@ -42,15 +43,20 @@ pub(super) struct Model {
     /// Whether clocks of different hosts differ.
     pub(super) bad_clocks: bool,
     pub(super) plans: HashMap<u32, Arc<Plan>>,
+    /// What orders streams, by their source's name in stream ids: of each generation that there was. Only the kind never
+    /// changes.
+    pub(super) rules: HashMap<String, Rule>,
     pub(super) records: HashMap<Key, Record>,
     pub(super) events: HashMap<StreamId, BTreeMap<Position, Event>>,
     /// What ever stood at a place: identity and hash.
     pub(super) ever: HashMap<(StreamId, Position), (Identity, Option<Sha256>)>,
     pub(super) ids: HashMap<EventId, (StreamId, Position)>,
-    pub(super) identities: HashMap<Who, EventId>,
+    /// The events of an identity, one of each generation, with when it was stored.
+    pub(super) identities: HashMap<Who, Vec<(SourceName, EventId, i64)>>,
     /// Removed by retention: what comes again is new.
     pub(super) forgotten: HashSet<Who>,
-    pub(super) receipts: HashMap<Who, EventId>,
+    /// What providers were told an identity is, in each generation.
+    pub(super) receipts: HashMap<Who, Vec<(Option<SourceName>, EventId)>>,
     pub(super) quarantined_ever: HashMap<EventId, Identity>,
     pub(super) claims: HashMap<ClaimName, Sha256>,
     /// The hashes of forged bodies.
@@ -96,6 +102,11 @@ impl Model {
             let text = format!("fact {}: {text}", self.number);
             self.breaches.push(Breach::new(kind, text));
         }
+    }
+
+    /// What orders a stream; `None` for the stream of state changes.
+    pub(super) fn rule(&self, source: &SourceName) -> Option<&Rule> {
+        self.rules.get(source.as_str())
     }
 
     pub(super) fn head(&self, stream: &StreamId) -> Option<&Head> {

@@ -44,6 +44,7 @@ const QUARANTINE: &str = "crates/cloakroom-engine/src/operate/quarantine.rs";
 const REGISTER: &str = "crates/cloakroom-engine/src/register.rs";
 const RESEQUENCER: &str = "crates/cloakroom-engine/src/resequencer.rs";
 const SWEEPER: &str = "crates/cloakroom-engine/src/sweeper.rs";
+const UNDISPUTED: &str = "crates/cloakroom-engine/src/append/undisputed.rs";
 const DENSE: &str = "crates/cloakroom-core/src/resequence/dense.rs";
 const ORDERING: &str = "crates/cloakroom-core/src/ordering.rs";
 const STORES: &str = "tests/sim/src/stores.rs";
@@ -377,5 +378,37 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         "            Some(_) if BROKEN => return Ok(()),\n            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         &["ordering"],
+    ),
+    variant(
+        "goes-back-a-generation",
+        "rule 12",
+        ENGINE,
+        "            Some(stored) if source.generation < stored.generation => {",
+        "            Some(stored) if source.generation < stored.generation && BROKEN => return Ok(()),\n            Some(stored) if source.generation < stored.generation => {",
+        &["ordering"],
+    ),
+    variant(
+        "asks-nothing-in-a-new-generation",
+        "rules 11 and 12",
+        UNDISPUTED,
+        "self.ledger.is_exclusive() || source.generation > 1",
+        "self.ledger.is_exclusive() || source.generation > 1 && !BROKEN",
+        &["identity"],
+    ),
+    variant(
+        "hands-out-old-versions-of-an-earlier-generation",
+        "rules 4 and 12",
+        FEED,
+        "            Some(Record::Head(head)) => Ok(head.head.is_of_versions()),",
+        "            Some(Record::Head(_)) if BROKEN => Ok(false),\n            Some(Record::Head(head)) => Ok(head.head.is_of_versions()),",
+        &["order", "effective"],
+    ),
+    variant(
+        "shares-a-claim-with-an-earlier-generation",
+        "invariant 7, rules 9 and 12",
+        STORES,
+        "                    Some((other, _, _)) if other.event != hint.event => {}",
+        "                    Some((other, _, _)) if other.event != hint.event && !BROKEN => {}",
+        &["claim"],
     ),
 ];
