@@ -323,6 +323,13 @@ impl Shared {
                 );
                 return Err(OperateError::NotFound(text));
             };
+            // A sweep that has read the cursors already may be removing it: this must not count on its staying.
+            if let Some(Record::Head(head)) = self.ledger.get(&Key::Head(stream.clone())).await?
+                && head.head.is_at_or_below_floor(position)
+            {
+                let text = format!("{position} of {stream} is past retention and goes now");
+                return Err(OperateError::NotPossible(text));
+            }
             // The tries of what was waiting for a retry are not this one's. A parked stream stays parked.
             if matches!(cursor.state, CursorState::Retrying { .. }) {
                 cursor.state = CursorState::Active;

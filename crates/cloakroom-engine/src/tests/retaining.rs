@@ -11,7 +11,7 @@ use super::sink::{Reply, Script};
 use super::world::{World, arrival, dense, name, order, pull, push, secs, stream, version};
 use crate::append::Status;
 use crate::inspect::EventState;
-use crate::operate::ReplayFrom;
+use crate::operate::{OperateError, ReplayFrom};
 use crate::ports::Write;
 use crate::record::Record;
 
@@ -126,6 +126,31 @@ async fn a_dead_letter_that_is_to_be_sent_again_is_not_removed() {
     world.engine().enable(&name("billing")).await.unwrap();
     billing.until_taken(1).await;
     assert_eq!(billing.taken("A"), ["A-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_about_to_be_removed_is_not_sent_again() {
+    let billing = Script::new();
+    let world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &billing).attempts(1).dead_letters())
+        .retention(secs(RETENTION))
+        .start()
+        .await;
+    billing.replies("A", [Reply::Fail]);
+    let receipt = world.accept([order("A", 1)]).await.remove(0);
+    pass(secs(RETENTION - 1)).await;
+    while floor(&world).is_none() {
+        pass(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.entries(), 1);
+    let position = receipt.position.unwrap();
+    let (name, stream) = (name("billing"), stream("A"));
+    let again = world.engine().redrive(&name, &stream, &position).await;
+    assert!(
+        matches!(again, Err(OperateError::NotPossible(_))),
+        "{again:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
