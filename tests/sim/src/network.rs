@@ -61,6 +61,7 @@ impl World {
         let genuine = webhook.forged.is_none();
         let _open = genuine.then(|| Counted::new(&self.open));
         let tries = if genuine { u64::MAX } else { 2 };
+        let mut was_told = false;
         pass_ms(self.chance.below(400)).await;
         for _ in 0..tries {
             if let Some(host) = self.some_host(|_| true) {
@@ -68,10 +69,21 @@ impl World {
                 match self.request(&host, &webhook).await {
                     Some(Ok(receipt)) => {
                         self.trace.add(Fact::Acknowledged {
+                            life: host.life.number(),
                             webhook: Arc::clone(&webhook),
                             receipt,
                         });
                         if arrived {
+                            return;
+                        }
+                    }
+                    Some(Err(Refusal::NotDelivered(receipt))) => {
+                        self.trace.add(Fact::NotDelivered {
+                            webhook: Arc::clone(&webhook),
+                            receipt: *receipt,
+                        });
+                        // It is stored: a provider does not insist for ever.
+                        if std::mem::replace(&mut was_told, true) {
                             return;
                         }
                     }

@@ -48,6 +48,8 @@ pub struct SourcePlan {
     pub rule: Rule,
     /// Which generation of its streams.
     pub generation: u32,
+    /// How long a provider may wait until every consumer has its event; `None` answers at once.
+    pub ack_delivered: Option<Duration>,
 }
 
 /// A consumer's side of the configuration.
@@ -115,7 +117,7 @@ impl SourcePlan {
             time: None,
             at: (self.rule != Rule::Arrival).then(|| find("header:x-seq")),
             max_payload: 1 << 20,
-            ack_delivered: None,
+            ack_delivered: self.ack_delivered,
             in_body: InBody::default(),
         }
     }
@@ -201,7 +203,7 @@ impl Plan {
             };
             subscriptions.push(pull);
         }
-        Self {
+        let mut plan = Self {
             sources: sources(chance),
             subscriptions,
             settings: Settings {
@@ -209,13 +211,17 @@ impl Plan {
                 ledger_only_max: chance.pick(&[0, 0, 70]),
                 retention: Duration::from_secs(30 * 24 * 60 * 60),
             },
+        };
+        if chance.percent(30) {
+            plan.acknowledge_delivered(chance);
         }
+        plan
     }
 
     /// Another configuration that may follow this one.
     pub fn next(&self, chance: &Chance) -> Self {
         let mut next = self.clone();
-        match chance.below(8) {
+        match chance.below(9) {
             0 if next.subscription("later").is_none() => {
                 next.subscriptions.push(SubscriptionPlan {
                     name: "later",
@@ -250,9 +256,20 @@ impl Plan {
                 }
             }
             5 | 6 => next.begin_generation(chance),
+            7 => next.acknowledge_delivered(chance),
             _ => {}
         }
         next
+    }
+
+    /// Providers of a source wait for consumers from now on, or do so no more.
+    fn acknowledge_delivered(&mut self, chance: &Chance) {
+        let one = chance.index(self.sources.len());
+        let ack = &mut self.sources[one].ack_delivered;
+        *ack = match ack {
+            None => Some(secs(chance.pick(&[3, 8]))),
+            Some(_) => None,
+        };
     }
 
     /// A source begins new streams, perhaps ordered in another way.
@@ -313,6 +330,7 @@ fn sources(chance: &Chance) -> Vec<SourcePlan> {
         name,
         rule,
         generation: 1,
+        ack_delivered: None,
     };
     let late = chance.pick(&[
         LatePolicy::Deliver,

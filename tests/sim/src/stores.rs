@@ -448,6 +448,8 @@ impl Upload for SimUpload {
     }
 
     async fn abort(self: Box<Self>) {
+        // It was hashed: a duplicate may be answered much later.
+        lock(&self.side.large).take();
         self.side.life.point().await;
     }
 }

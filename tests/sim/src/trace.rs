@@ -42,6 +42,12 @@ pub enum Fact {
     Requested { webhook: Arc<Webhook> },
     /// A provider was answered with a receipt: a 2xx. Whether it arrived is another question.
     Acknowledged {
+        life: u32,
+        webhook: Arc<Webhook>,
+        receipt: Receipt,
+    },
+    /// A provider was told that its event is stored, and that not every consumer has it yet.
+    NotDelivered {
         webhook: Arc<Webhook>,
         receipt: Receipt,
     },

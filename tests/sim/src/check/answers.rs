@@ -55,6 +55,31 @@ impl Model {
         }
     }
 
+    /// Where providers wait for consumers, a 2xx says that everybody has settled the event.
+    pub(super) fn check_delivered(&mut self, life: u32, webhook: &Webhook, receipt: &Receipt) {
+        let place = receipt.stream.clone().zip(receipt.position.clone());
+        let (Some(plan), Some((stream, position))) = (self.plans.get(&life).cloned(), place) else {
+            return;
+        };
+        let mut of = plan.sources.iter();
+        let source = of.find(|source| source.name == webhook.source);
+        if source.is_none_or(|source| source.ack_delivered.is_none()) {
+            return;
+        }
+        let listening = plan.subscriptions.iter();
+        let listening = listening.filter(|one| one.listens_to(stream.source.as_str()));
+        for one in listening {
+            let furthest = self.furthest.get(&(one.name.into(), stream.clone()));
+            if furthest < Some(&position) {
+                let text = format!(
+                    "{} was said to be delivered, and {} stands at {furthest:?}",
+                    webhook.id, one.name
+                );
+                self.breach(Kind::Acknowledged, text);
+            }
+        }
+    }
+
     /// Every payload that a record names can be read, and is what was sent.
     pub(super) fn check_claims_in_the_end(&mut self, world: &World) {
         for record in world.ledger.dump() {

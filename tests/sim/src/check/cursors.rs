@@ -107,6 +107,9 @@ impl Model {
         let Some(up_to) = &after.position else {
             return;
         };
+        let furthest = self.furthest.entry((name.clone(), stream.clone()));
+        let furthest = furthest.or_insert_with(|| up_to.clone());
+        *furthest = up_to.max(furthest).clone();
         let Some(config) = plan.subscription(name.as_str()).cloned() else {
             return;
         };

@@ -24,7 +24,7 @@ use model::Model;
 /// Which promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Acknowledged, and not durable, or not what was sent.
+    /// Acknowledged, and not durable, not what was sent, or not delivered although that was waited for.
     Acknowledged,
     /// Something unverified was stored or acknowledged.
     Forged,
@@ -141,7 +141,15 @@ impl Model {
                 self.claims.insert(claim.clone(), *sha256);
             }
             Fact::ClaimDeleted { claim } => self.claim_deleted(claim),
-            Fact::Acknowledged { webhook, receipt } => self.acknowledged(webhook, receipt),
+            Fact::Acknowledged {
+                life,
+                webhook,
+                receipt,
+            } => {
+                self.acknowledged(webhook, receipt);
+                self.check_delivered(*life, webhook, receipt);
+            }
+            Fact::NotDelivered { webhook, receipt } => self.acknowledged(webhook, receipt),
             Fact::Sent {
                 call,
                 life,

@@ -68,6 +68,8 @@ pub(super) struct Model {
     /// Taken since the cursor was last moved back below it, or since it was redriven.
     pub(super) taken: HashSet<Place>,
     pub(super) dead_ever: HashSet<Place>,
+    /// The furthest that each cursor ever stood.
+    pub(super) furthest: HashMap<(SubscriptionName, StreamId), Position>,
     /// What a consumer that remembers the last sequence remembers.
     pub(super) last: HashMap<(SubscriptionName, StreamId), Position>,
     /// The highest version that was sent, and under which epoch.

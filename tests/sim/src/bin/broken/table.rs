@@ -380,6 +380,14 @@ pub(crate) const VARIANTS: &[Variant] = &[
         &["ordering"],
     ),
     variant(
+        "says-delivered-before-it-is-tried",
+        "`ack: delivered`",
+        INTAKE,
+        "            if cursor.position.is_none_or(|settled| settled < *position) {",
+        "            if BROKEN && cursor.position.is_none() {\n                continue;\n            }\n            if cursor.position.is_none_or(|settled| settled < *position) {",
+        &["acknowledged"],
+    ),
+    variant(
         "goes-back-a-generation",
         "rule 12",
         ENGINE,
