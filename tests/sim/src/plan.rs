@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::event::{Body, Event};
+use cloakroom_core::event::{Body, Event, Payload};
 use cloakroom_core::ordering::{First, GapAction, GapPolicy, LatePolicy, Rule};
 use cloakroom_core::pattern::{Dialect, Pattern};
 use cloakroom_core::retry::RetryPolicy;
@@ -27,6 +27,17 @@ pub const KEYS: [&str; 3] = ["A", "B", "Ü/ c"];
 pub const MORE_KEYS: [&str; 8] = ["A", "B", "Ü/ c", "D", "E", "F", "G", "H"];
 /// The one type that a filtering subscription wants.
 pub const WANTED: &str = "order.changed";
+/// What stands in the payloads that a subscription wants that looks into them.
+pub const WANTED_SIDE: &str = "left";
+
+/// What a subscription wants, when not everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Events of the type [`WANTED`].
+    Type,
+    /// Events whose payload says [`WANTED_SIDE`], as far as payloads are small enough to travel inside the event.
+    Data,
+}
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -59,8 +70,8 @@ pub struct SubscriptionPlan {
     pub name: &'static str,
     /// The sources it names; all of them if `None`.
     pub sources: Option<Vec<&'static str>>,
-    /// Whether it wants [`WANTED`] only.
-    pub filtered: bool,
+    /// What it wants; everything if `None`.
+    pub filter: Option<Filter>,
     /// What becomes of an event after every try.
     pub dead_letters: bool,
     /// How often it is tried.
@@ -131,12 +142,17 @@ impl SubscriptionPlan {
         named.is_none_or(|names| names.contains(&name.as_str()))
     }
 
-    /// Whether it wants this event, when it was accepted at or after `since`.
-    pub fn wants(&self, event: &Event, since: i64) -> bool {
+    /// Whether it wants this event, when it was accepted at or after `since`. `has_side` tells of a payload whether the filter
+    /// can see [`WANTED_SIDE`] in it.
+    pub fn wants(&self, event: &Event, since: i64, has_side: impl Fn(&Payload) -> bool) -> bool {
         self.listens_to(event.stream.source.as_str())
             && !matches!(event.body, Body::Placeholder)
             && event.recorded.as_micros() >= since
-            && (!self.filtered || event.event_type == WANTED)
+            && match self.filter {
+                None => true,
+                Some(Filter::Type) => event.event_type == WANTED,
+                Some(Filter::Data) => event.payload().is_some_and(has_side),
+            }
     }
 
     fn build(
@@ -145,8 +161,11 @@ impl SubscriptionPlan {
         life: &Life,
         trace: &Arc<Trace>,
     ) -> Subscription {
-        let wanted = format!(r#"{{"type":["{WANTED}"]}}"#);
-        let filter = move |text: String| {
+        let filter = |filter| {
+            let text = match filter {
+                Filter::Type => format!(r#"{{"type":["{WANTED}"]}}"#),
+                Filter::Data => format!(r#"{{"data":{{"side":["{WANTED_SIDE}"]}}}}"#),
+            };
             let value = serde_json::from_str(&text).expect("the filter is JSON");
             Pattern::parse(&value, Dialect::EventBridge).expect("the filter is one")
         };
@@ -165,7 +184,7 @@ impl SubscriptionPlan {
                 None => Interest::All,
                 Some(names) => Interest::Named(names.iter().map(|name| (*name).into()).collect()),
             },
-            filter: self.filtered.then_some(wanted).map(filter),
+            filter: self.filter.map(filter),
             route,
             retry: RetryPolicy {
                 attempts: self.attempts,
@@ -188,14 +207,16 @@ impl Plan {
         let push = |name| SubscriptionPlan {
             name,
             sources: None,
-            filtered: false,
+            filter: None,
             dead_letters: chance.percent(50),
             attempts: u32::try_from(2 + chance.below(3)).expect("it is small"),
             earliest: false,
             pulls: false,
         };
         let mut subscriptions = vec![push("plain"), push("batch"), push("fifo")];
-        subscriptions[0].filtered = chance.percent(40);
+        subscriptions[0].filter =
+            chance.pick(&[None, None, None, Some(Filter::Type), Some(Filter::Data)]);
+        subscriptions[1].filter = chance.pick(&[None, None, None, None, Some(Filter::Data)]);
         if may_pull {
             let pull = SubscriptionPlan {
                 pulls: true,
@@ -226,7 +247,7 @@ impl Plan {
                 next.subscriptions.push(SubscriptionPlan {
                     name: "later",
                     sources: Some(vec!["orders", "states"]),
-                    filtered: false,
+                    filter: None,
                     dead_letters: false,
                     attempts: 3,
                     earliest: chance.percent(50),

@@ -11,7 +11,7 @@ use cloakroom_core::time::Timestamp;
 use cloakroom_core::verify::{RequestHead, Scheme, SchemeName, sign};
 
 use crate::chance::Chance;
-use crate::plan::{KEYS, MORE_KEYS, Plan, WANTED};
+use crate::plan::{KEYS, MORE_KEYS, Plan, WANTED, WANTED_SIDE};
 use crate::time::secs;
 
 /// Stands in every payload, and must stand in no line of a log.
@@ -92,6 +92,12 @@ impl std::fmt::Debug for Body {
 }
 
 impl Body {
+    /// Whether [`WANTED_SIDE`] stands in it.
+    pub fn has_side(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.0);
+        text.contains(&format!("\"side\":\"{WANTED_SIDE}\""))
+    }
+
     /// Their hash.
     pub fn sha256(&self) -> Sha256 {
         Sha256::of(&self.0)
@@ -249,8 +255,9 @@ impl Providers {
             true => "x".repeat(70_000),
             false => "x".repeat(chance.index(60)),
         };
+        let side = chance.pick(&[WANTED_SIDE, "right"]);
         let text = format!(
-            "{{ \"n\" : {}.0, \"what\":\"{PAYLOAD_MARK}\",\n \"p\":\"{padding}\" }}",
+            "{{ \"n\" : {}.0, \"side\":\"{side}\", \"what\":\"{PAYLOAD_MARK}\",\n \"p\":\"{padding}\" }}",
             self.bodies
         );
         Body(text.into())

@@ -122,7 +122,7 @@ impl Model {
         for event in passed {
             let settled = self.is_settled(&place(&event.position))
                 || (is_version && self.is_jumped(&place(&event.position)));
-            if config.wants(&event, since) && !settled {
+            if self.wants(&config, &event, since) && !settled {
                 let text = format!("{name} passed {} of {stream} in silence", event.position);
                 self.breach(Kind::Unsettled, text);
             }

@@ -91,7 +91,7 @@ impl Model {
                 self.breach(Kind::Bytes, text);
             }
             let wanted = self.event(stream, position);
-            if wanted.is_some_and(|event| !config.wants(event, i64::MIN)) {
+            if wanted.is_some_and(|event| !self.wants(&config, event, i64::MIN)) {
                 let text = format!("{subscription} does not want {position} of {stream}");
                 self.breach(Kind::Order, text);
             }
@@ -113,7 +113,7 @@ impl Model {
                     let place = (subscription.clone(), stream.clone(), event.position.clone());
                     let came_before = |seen: &Seen| seen.position == event.position;
                     event.position < *position
-                        && config.wants(event, since)
+                        && self.wants(&config, event, since)
                         && !self.taken_ever.contains(&place)
                         && !self.dead_ever.contains(&place)
                         && !events[..index].iter().any(came_before)

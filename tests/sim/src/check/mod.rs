@@ -115,6 +115,7 @@ impl Model {
     fn follow(&mut self, fact: &Fact) {
         match fact {
             Fact::Started { life, plan } => {
+                self.inline_max = plan.settings.inline_max;
                 for source in &plan.sources {
                     let rule = source.rule.clone();
                     self.rules.insert(source.stream_source(), rule);

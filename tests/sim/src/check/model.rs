@@ -12,7 +12,7 @@ use cloakroom_engine::ports::Write;
 use cloakroom_engine::record::{Cursor, HeadRecord, Key, Record};
 
 use super::{Breach, Kind};
-use crate::plan::Plan;
+use crate::plan::{Plan, SubscriptionPlan};
 use crate::trace::{Fact, Seen};
 
 /// An event as one subscription sees it.
@@ -61,6 +61,10 @@ pub(super) struct Model {
     pub(super) claims: HashMap<ClaimName, Sha256>,
     /// The hashes of forged bodies.
     pub(super) forged: HashSet<Sha256>,
+    /// The hashes of bodies with the side in them that some subscriptions want.
+    sided: HashSet<Sha256>,
+    /// Up to which size filters see payloads.
+    pub(super) inline_max: u64,
     /// What providers have sent, by identity.
     pub(super) genuine: HashMap<Who, HashSet<Sha256>>,
     pub(super) calls: BTreeMap<u64, Call>,
@@ -87,6 +91,9 @@ impl Model {
         for (_, fact) in facts {
             if let Fact::Requested { webhook } = fact {
                 let sha256 = webhook.body.sha256();
+                if webhook.body.has_side() {
+                    model.sided.insert(sha256);
+                }
                 if webhook.forged.is_some() {
                     model.forged.insert(sha256);
                 } else {
@@ -104,6 +111,13 @@ impl Model {
             let text = format!("fact {}: {text}", self.number);
             self.breaches.push(Breach::new(kind, text));
         }
+    }
+
+    /// Whether a subscription wants this event, when it was accepted at or after `since`.
+    pub(super) fn wants(&self, config: &SubscriptionPlan, event: &Event, since: i64) -> bool {
+        config.wants(event, since, |payload| {
+            payload.size <= self.inline_max && self.sided.contains(&payload.sha256)
+        })
     }
 
     /// What orders a stream; `None` for the stream of state changes.

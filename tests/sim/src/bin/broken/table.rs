@@ -380,6 +380,14 @@ pub(crate) const VARIANTS: &[Variant] = &[
         &["ordering"],
     ),
     variant(
+        "filters-without-the-payload",
+        "invariants 4 and 5",
+        FEED,
+        "            inline => inline?,",
+        "            Err(_) if BROKEN => None,\n            inline => inline?,",
+        &["unsettled"],
+    ),
+    variant(
         "says-delivered-before-it-is-tried",
         "`ack: delivered`",
         INTAKE,
