@@ -16,7 +16,7 @@ use crate::world::{Host, World};
 /// How long a function may run before it is ended.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many streams the schedule visits in a minute.
-const SLICE: usize = 8;
+pub const SLICE: usize = 8;
 
 type Group = (SubscriptionName, StreamId);
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cloakroom_core::id::{EventId, StreamId, SubscriptionName};
 use cloakroom_core::position::Position;
+use cloakroom_engine::catalog::STATE_SOURCE;
 use cloakroom_engine::operate::ReplayFrom;
 
 use crate::consumer::seen;
@@ -57,7 +58,10 @@ impl World {
         let subscription =
             SubscriptionName::from(subscriptions[chance.index(subscriptions.len())].name);
         let source = &plan.sources[chance.index(plan.sources.len())];
-        let stream = StreamId::new(source.some_stream_source(chance), chance.pick(&KEYS));
+        let stream = match plan.tells_state() && chance.percent(15) {
+            true => StreamId::new(STATE_SOURCE, STATE_SOURCE),
+            false => StreamId::new(source.some_stream_source(chance), chance.pick(&KEYS)),
+        };
         let note = |text: String| {
             self.trace.add(Fact::Operator {
                 act: Act::Other(text),

@@ -11,7 +11,8 @@ use cloakroom_core::retry::RetryPolicy;
 use cloakroom_core::verify::Verifier;
 use cloakroom_engine::Settings;
 use cloakroom_engine::catalog::{
-    Catalog, Exhausted, InBody, Interest, Route, Source, Subscription, configured_name,
+    Catalog, Exhausted, InBody, Interest, Route, STATE_SOURCE, Source, Subscription,
+    configured_name,
 };
 
 use crate::chance::Chance;
@@ -138,8 +139,15 @@ impl SubscriptionPlan {
     /// Whether events of this source (by its name in stream ids) concern it.
     pub fn listens_to(&self, stream_source: &str) -> bool {
         let name = configured_name(&stream_source.into()).to_owned();
-        let named = self.sources.as_ref();
-        named.is_none_or(|names| names.contains(&name.as_str()))
+        match &self.sources {
+            None => name != STATE_SOURCE,
+            Some(names) => names.contains(&name.as_str()),
+        }
+    }
+
+    /// Whether it listens to Cloakroom's own state changes.
+    pub fn listens_to_state(&self) -> bool {
+        self.listens_to(STATE_SOURCE)
     }
 
     /// Whether it wants this event, when it was accepted at or after `since`. `has_side` tells of a payload whether the filter
@@ -214,6 +222,12 @@ impl Plan {
             pulls: false,
         };
         let mut subscriptions = vec![push("plain"), push("batch"), push("fifo")];
+        if chance.percent(25) {
+            subscriptions.push(SubscriptionPlan {
+                sources: Some(vec![STATE_SOURCE]),
+                ..push("watch")
+            });
+        }
         subscriptions[0].filter =
             chance.pick(&[None, None, None, Some(Filter::Type), Some(Filter::Data)]);
         subscriptions[1].filter = chance.pick(&[None, None, None, None, Some(Filter::Data)]);
@@ -323,6 +337,17 @@ impl Plan {
     /// The subscription of this name.
     pub fn subscription(&self, name: &str) -> Option<&SubscriptionPlan> {
         self.subscriptions.iter().find(|one| one.name == name)
+    }
+
+    /// Whether state changes are told.
+    pub fn tells_state(&self) -> bool {
+        let mut subscriptions = self.subscriptions.iter();
+        subscriptions.any(SubscriptionPlan::listens_to_state)
+    }
+
+    /// Whether heads of this source (by its name in stream ids) move.
+    pub fn releases(&self, stream_source: &str) -> bool {
+        stream_source == STATE_SOURCE || self.source_of(stream_source).is_some()
     }
 
     /// The source whose streams have this source name.

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use cloakroom_core::event::Sha256;
 use cloakroom_core::id::{EventId, StreamId, SubscriptionName};
+use cloakroom_engine::catalog::STATE_SOURCE;
 use cloakroom_engine::record::{CursorState, Record};
 use futures::FutureExt as _;
 
 use crate::check::{Breach, Kind, check};
 use crate::consumer::{Mood, seen};
+use crate::functions::SLICE;
 use crate::logs::Logs;
 use crate::operators::MAX_PULLED;
 use crate::stores::Rates;
@@ -251,10 +253,12 @@ async fn quiet_day(world: &Arc<World>) {
 /// How long it may take until what can be released is, or what can be delivered: the longest deadline, plus the time in
 /// which the sweep has been everywhere, plus what the clock was set back.
 fn patience(world: &World) -> Duration {
+    let slices = 1 + u32::try_from(heads(world).len().div_ceil(SLICE)).expect("it is small");
     let sweep = match world.form {
         Form::Embedded => secs(5),
         Form::Servers => secs(130),
-        Form::Functions => secs(60 * 4),
+        // A slice of the streams a minute.
+        Form::Functions => secs(60) * slices,
     };
     // A gap of 60 seconds; a lease of 45 and a try of 15; a wait of 40 before the last of them.
     secs(60 + 60 + 45) + sweep + Duration::from_micros(world.set_back.load(Ordering::Relaxed))
@@ -278,12 +282,17 @@ async fn heal(world: &Arc<World>) -> Vec<Breach> {
     // Until every process works again.
     pass(secs(10)).await;
     let mut breaches = in_time(world, secs(60), unanswered).await;
-    breaches.extend(in_time(world, patience(world), unreleased).await);
+    breaches.extend(
+        in_time(world, patience(world), |world| {
+            unreleased(world, of_providers)
+        })
+        .await,
+    );
     // What is released last may have to be found once more before it is delivered.
-    breaches.extend(in_time(world, patience(world), undelivered).await);
+    breaches.extend(all_delivered(world).await);
     world.enable_all().await;
     retry_all(world).await;
-    breaches.extend(in_time(world, patience(world), undelivered).await);
+    breaches.extend(all_delivered(world).await);
     for _ in 0..GAPS_MAX {
         let Some(stream) = waiting_at_a_gap(world) else {
             break;
@@ -299,12 +308,17 @@ async fn heal(world: &Arc<World>) -> Vec<Breach> {
         in_time(world, patience(world), unreleased_at_all).await;
     }
     breaches.extend(unreleased_at_all(world));
-    breaches.extend(in_time(world, patience(world), unreleased).await);
-    breaches.extend(in_time(world, patience(world), undelivered).await);
+    breaches.extend(
+        in_time(world, patience(world), |world| {
+            unreleased(world, of_providers)
+        })
+        .await,
+    );
+    breaches.extend(all_delivered(world).await);
     drain(world).await;
     // What operators had asked for may have been parked until now.
     retry_all(world).await;
-    breaches.extend(in_time(world, patience(world), undelivered).await);
+    breaches.extend(all_delivered(world).await);
     breaches.extend(unsettled_in_the_end(world));
     breaches
 }
@@ -356,13 +370,13 @@ fn waiting_at_a_gap(world: &World) -> Option<StreamId> {
     let plan = world.plan();
     let waits = heads(world).into_iter().find(|head| {
         // A stream of an earlier generation waits for good.
-        head.head.gap.is_some() && plan.source_of(head.stream.source.as_str()).is_some()
+        head.head.gap.is_some() && plan.releases(head.stream.source.as_str())
     });
     waits.map(|head| head.stream)
 }
 
 /// Streams whose last event should have been released by now.
-fn unreleased(world: &World) -> Vec<Breach> {
+fn unreleased(world: &World, of: impl Fn(&StreamId) -> bool) -> Vec<Breach> {
     let dump = world.ledger.dump();
     let plan = world.plan();
     let mut breaches = Vec::new();
@@ -371,7 +385,7 @@ fn unreleased(world: &World) -> Vec<Breach> {
             continue;
         };
         // What an earlier generation has not released by now it never will.
-        if plan.source_of(event.stream.source.as_str()).is_none() {
+        if !plan.releases(event.stream.source.as_str()) || !of(&event.stream) {
             continue;
         }
         let head = dump.iter().find_map(|record| match record {
@@ -387,10 +401,34 @@ fn unreleased(world: &World) -> Vec<Breach> {
     breaches
 }
 
+/// Whether a stream is one of those that providers fill. What happens there is told in the other one, for as long as it
+/// happens.
+fn of_providers(stream: &StreamId) -> bool {
+    stream.source.as_str() != STATE_SOURCE
+}
+
+/// Waits until everything is delivered; and then until that was told, to whom it may concern.
+async fn all_delivered(world: &Arc<World>) -> Vec<Breach> {
+    let mut breaches = in_time(world, patience(world), |world| {
+        undelivered(world, of_providers)
+    })
+    .await;
+    if world.plan().tells_state() {
+        let all = |world: &World| unreleased(world, |_| true);
+        breaches.extend(in_time(world, patience(world), all).await);
+        let all = |world: &World| undelivered(world, |_| true);
+        breaches.extend(in_time(world, patience(world), all).await);
+    }
+    breaches
+}
+
 /// Cursors that should be at their heads by now.
-fn undelivered(world: &World) -> Vec<Breach> {
+fn undelivered(world: &World, of: impl Fn(&StreamId) -> bool) -> Vec<Breach> {
     let mut breaches = Vec::new();
     each_cursor(world, |subscription, head, cursor, disabled| {
+        if !of(&head.stream) {
+            return;
+        }
         let plan = world.plan();
         let pulls = plan.subscription(subscription).is_none_or(|one| one.pulls);
         let parked = cursor.is_some_and(|c| matches!(c.state, CursorState::Parked { .. }));

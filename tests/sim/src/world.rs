@@ -136,7 +136,9 @@ impl World {
                 false => MemoryLedger::new(),
             }),
             faults: Arc::new(Faults::new(seed)),
-            consumers: ["plain", "batch", "fifo", "later"].map(consumer).into(),
+            consumers: ["plain", "batch", "fifo", "later", "watch"]
+                .map(consumer)
+                .into(),
             feed: Arc::default(),
             queue: Queue::default(),
             lost_bells: AtomicU64::new(chance.pick(&[0, 10, 50])),

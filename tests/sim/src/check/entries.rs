@@ -43,6 +43,14 @@ impl Model {
             })
             .collect();
         self.apply(writes);
+        let stalled_now = heads.iter().filter(|(before, after)| {
+            let before = before.clone().unwrap_or_default();
+            after.head.is_stalled() && !before.is_stalled() && !is_being_skipped(&after.head)
+        });
+        let stalled: Vec<_> = stalled_now
+            .map(|(_, head)| head.stream.to_string())
+            .collect();
+        self.check_notices(&plan, &cursors, &stalled, writes);
         for (before, after) in heads {
             self.moved(&plan, now, &after.stream, before, &after.head, writes);
         }
@@ -130,10 +138,11 @@ impl Model {
     /// An event with a payload, among the events or beside them.
     fn stored(&mut self, event: &Event) {
         let who = who(event);
-        if let Some(payload) = event.payload() {
+        // Cloakroom's own events were sent by nobody.
+        if let Some(payload) = event.payload().filter(|_| who.0 != STATE_SOURCE) {
             self.check_payload(&who, payload);
         }
-        let first = self.identities.get(&who).filter(|_| who.0 != "cloakroom");
+        let first = self.identities.get(&who).filter(|_| who.0 != STATE_SOURCE);
         let first =
             first.and_then(|known| known.iter().find(|known| !self.may_be_anew(known, event)));
         if let Some((_, first, _)) = first {
@@ -417,6 +426,12 @@ impl Model {
         }
         self.claims.remove(claim);
     }
+}
+
+/// Whether a hole is being passed over: what was said of it before does not matter any more.
+fn is_being_skipped(head: &Head) -> bool {
+    let gap = head.gap.as_ref();
+    gap.is_some_and(|gap| gap.skipping_from.is_some())
 }
 
 /// The generation in a stream's source name.

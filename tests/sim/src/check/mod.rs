@@ -7,12 +7,14 @@
 //! | `cursors` | cursors, dead letters and what passes events over |
 //! | `answers` | receipts, and what became of them |
 //! | `deliveries` | what consumers saw |
+//! | `notices` | what is told of state changes |
 
 mod answers;
 mod cursors;
 mod deliveries;
 mod entries;
 mod model;
+mod notices;
 
 use std::fmt;
 use std::sync::Arc;
@@ -66,6 +68,8 @@ pub enum Kind {
     Effective,
     /// An entry stands in a stream that no sweep will find.
     Index,
+    /// A state change was not told, or apart from it; or one was told that did not happen.
+    Notice,
     /// Something panicked.
     Panic,
     /// Two runs of one seed differ.

@@ -45,6 +45,7 @@ const REGISTER: &str = "crates/cloakroom-engine/src/register.rs";
 const RESEQUENCER: &str = "crates/cloakroom-engine/src/resequencer.rs";
 const SWEEPER: &str = "crates/cloakroom-engine/src/sweeper.rs";
 const UNDISPUTED: &str = "crates/cloakroom-engine/src/append/undisputed.rs";
+const STATE: &str = "crates/cloakroom-engine/src/state.rs";
 const DENSE: &str = "crates/cloakroom-core/src/resequence/dense.rs";
 const ORDERING: &str = "crates/cloakroom-core/src/ordering.rs";
 const STORES: &str = "tests/sim/src/stores.rs";
@@ -378,6 +379,22 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         "            Some(_) if BROKEN => return Ok(()),\n            Some(stored) => {\n                return Err(StartError::OrderingChanged {",
         &["ordering"],
+    ),
+    variant(
+        "tells-of-no-dead-letter",
+        "invariant 5",
+        DELIVERER,
+        "        self.aborted(event, attempts, &reason, Exhausted::DeadLetter);",
+        "        if !BROKEN {\n            self.aborted(event, attempts, &reason, Exhausted::DeadLetter);\n        }",
+        &["notice"],
+    ),
+    variant(
+        "tells-below-the-head",
+        "invariant 3",
+        STATE,
+        "            if writes.is_empty() {",
+        "            if writes.is_empty() && !BROKEN {",
+        &["frozen", "order"],
     ),
     variant(
         "filters-without-the-payload",
