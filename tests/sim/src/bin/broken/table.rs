@@ -44,7 +44,6 @@ const QUARANTINE: &str = "crates/cloakroom-engine/src/operate/quarantine.rs";
 const REGISTER: &str = "crates/cloakroom-engine/src/register.rs";
 const RESEQUENCER: &str = "crates/cloakroom-engine/src/resequencer.rs";
 const SWEEPER: &str = "crates/cloakroom-engine/src/sweeper.rs";
-const UNDISPUTED: &str = "crates/cloakroom-engine/src/append/undisputed.rs";
 const STATE: &str = "crates/cloakroom-engine/src/state.rs";
 const DENSE: &str = "crates/cloakroom-core/src/resequence/dense.rs";
 const ORDERING: &str = "crates/cloakroom-core/src/ordering.rs";
@@ -163,14 +162,6 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "    if below_base || head.is_at_or_below_floor(&position) {",
         "    if below_base || (!BROKEN && head.is_at_or_below_floor(&position)) {",
         &["frozen"],
-    ),
-    variant(
-        "removes-without-another-look",
-        "rule 2",
-        SWEEPER,
-        "floor.min(settled.clone())",
-        "if BROKEN { floor } else { floor.min(settled.clone()) }",
-        &["retention"],
     ),
     variant(
         "takes-any-number-below-the-base",
@@ -419,14 +410,6 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "            Some(stored) if source.generation < stored.generation => {",
         "            Some(stored) if source.generation < stored.generation && BROKEN => return Ok(()),\n            Some(stored) if source.generation < stored.generation => {",
         &["ordering"],
-    ),
-    variant(
-        "asks-nothing-in-a-new-generation",
-        "rules 11 and 12",
-        UNDISPUTED,
-        "self.ledger.is_exclusive() || source.generation > 1",
-        "self.ledger.is_exclusive() || source.generation > 1 && !BROKEN",
-        &["identity"],
     ),
     variant(
         "hands-out-old-versions-of-an-earlier-generation",
