@@ -154,6 +154,41 @@ async fn a_dead_letter_that_is_about_to_be_removed_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_was_asked_for_while_the_floor_rose_is_not_removed() {
+    let billing = Script::new();
+    let world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &billing).attempts(1).dead_letters())
+        .retention(secs(RETENTION))
+        .start()
+        .await;
+    billing.replies("A", [Reply::Fail, Reply::Gone]);
+    let receipt = world.accept([order("A", 1)]).await.remove(0);
+    pass(secs(RETENTION - 5)).await;
+    let redrives = |write: &Write| matches!(write, Write::Replace { record: Record::Cursor(cursor), .. } if !cursor.redrive.is_empty());
+    let asked = world
+        .faults
+        .hold(move |op| matches!(op, Op::Transact(writes) if writes.iter().any(redrives)));
+    let (engine, position) = (world.engine().clone(), receipt.position.unwrap());
+    let redriven = tokio::spawn(async move {
+        engine
+            .redrive(&name("billing"), &stream("A"), &position)
+            .await
+    });
+    asked.until_reached().await;
+    while floor(&world).is_none() {
+        pass(std::time::Duration::from_millis(10)).await;
+    }
+    asked.open();
+    redriven.await.unwrap().unwrap();
+    pass(secs(RETENTION)).await;
+    assert_eq!(world.entries(), 1);
+    world.engine().enable(&name("billing")).await.unwrap();
+    billing.until_taken(1).await;
+    assert_eq!(billing.taken("A"), ["A-1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn below_the_floor_a_number_is_late_and_a_known_identity_a_duplicate() {
     let (world, billing) = world().await;
     world

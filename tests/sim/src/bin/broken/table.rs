@@ -374,7 +374,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "tells-of-no-dead-letter",
         "invariant 5",
-        DELIVERER,
+        OUTCOME,
         "        self.aborted(event, attempts, &reason, Exhausted::DeadLetter);",
         "        if !BROKEN {\n            self.aborted(event, attempts, &reason, Exhausted::DeadLetter);\n        }",
         &["notice"],
@@ -406,7 +406,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant(
         "goes-back-a-generation",
         "rule 12",
-        ENGINE,
+        REGISTER,
         "            Some(stored) if source.generation < stored.generation => {",
         "            Some(stored) if source.generation < stored.generation && BROKEN => return Ok(()),\n            Some(stored) if source.generation < stored.generation => {",
         &["ordering"],
