@@ -210,6 +210,23 @@ async fn a_parked_event_is_skipped_on_record() {
     pass(secs(1)).await;
     let nothing = world.engine().skip(&name("billing"), &stream("A")).await;
     assert!(matches!(nothing, Err(OperateError::NotPossible(_))));
+    let dead = world.engine().dead_letters(None, None, 10).await.unwrap();
+    assert_eq!(dead.items[0].attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_stopped_is_tried_again() {
+    let (world, billing) = world_with(|s| s).await;
+    world.accept([order("A", 1)]).await;
+    billing.until_taken(1).await;
+    pass(secs(1)).await;
+    let (billing, engine) = (name("billing"), world.engine());
+    for (key, said) in [("A", "neither parked nor waiting"), ("B", "has not begun")] {
+        let retried = engine.retry(&billing, &stream(key)).await.unwrap_err();
+        assert!(retried.to_string().contains(said), "{retried}");
+        let skipped = engine.skip(&billing, &stream(key)).await.unwrap_err();
+        assert!(skipped.to_string().contains(said), "{skipped}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

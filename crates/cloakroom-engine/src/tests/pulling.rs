@@ -4,10 +4,10 @@ use cloakroom_core::id::EventId;
 
 use super::faults::Op;
 use super::sim::pass;
-use super::world::{SourceSpec, World, dense, ids, name, order, pull, secs, version};
+use super::world::{SourceSpec, World, dense, ids, name, order, pull, push, secs, version};
 use crate::inspect::DeliveryState;
 use crate::operate::ReplayFrom;
-use crate::ports::Index;
+use crate::ports::{ClaimStore as _, Index};
 use crate::pull::Batch;
 use crate::tail::{Tail, Tailed};
 
@@ -57,6 +57,93 @@ async fn what_is_fetched_is_reserved_and_comes_again_when_the_lease_ends() {
     pass(secs(21)).await;
     let again = fetch(&world, 10).await;
     assert_eq!(labels(&again), ["A-1", "A-2", "A-3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_wanted_is_passed_over_only_below_what_is() {
+    let world = World::new()
+        .source(dense("orders"))
+        .subscribe(pull("sync").filter(serde_json::json!({ "type": ["wanted"] })))
+        .start()
+        .await;
+    let kinds = ["other", "wanted", "other", "wanted"];
+    let webhooks = (1..).zip(kinds).map(|(n, kind)| order("A", n).kind(kind));
+    let ids = ids(&world.accept(webhooks).await);
+    world.until_head("A", "4").await;
+    assert_eq!(labels(&fetch(&world, 10).await), ["A-2", "A-4"]);
+    pass(secs(31)).await;
+    assert_eq!(labels(&fetch(&world, 10).await), ["A-2", "A-4"]);
+    assert_eq!(acknowledge(&world, &ids[3..]).await, 1);
+    pass(secs(31)).await;
+    assert_eq!(labels(&fetch(&world, 10).await), ["A-2"]);
+    assert_eq!(acknowledge(&world, &ids[1..2]).await, 1);
+    assert_eq!(
+        world.cursor("sync", "A").unwrap().position,
+        world.head("A").unwrap().head.position
+    );
+    world.accept([order("B", 1).kind("other")]).await;
+    world.until_head("B", "1").await;
+    assert!(fetch(&world, 10).await.events.is_empty());
+    assert_eq!(
+        world.cursor("sync", "B").unwrap().position,
+        world.head("B").unwrap().head.position,
+        "there is nothing to wait for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_never_larger_than_asked_for() {
+    let world = world(dense("orders")).await;
+    for key in ["A", "B", "C"] {
+        world.accept((1..=2).map(|n| order(key, n))).await;
+        world.until_head(key, "2").await;
+    }
+    assert_eq!(fetch(&world, 3).await.events.len(), 3);
+    assert_eq!(fetch(&world, 3).await.events.len(), 2);
+    assert!(fetch(&world, 3).await.events.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_is_away_comes_later_and_one_that_is_lost_does_not_hold_up_its_event() {
+    let mut world = World::new().source(dense("orders")).subscribe(pull("sync"));
+    world.settings.inline_max = 1_000;
+    let world = world.start().await;
+    world.accept([order("A", 1)]).await;
+    world.until_head("A", "1").await;
+    world.faults.claims_down(true);
+    let away = world.engine().pull(&name("sync"), 1, secs(5)).await;
+    assert!(away.unwrap_err().to_string().contains("the test says so"));
+    world.faults.claims_down(false);
+    pass(secs(31)).await;
+    assert!(fetch(&world, 1).await.events[0].inline.is_some());
+    for claim in world.claims.names() {
+        world.claims.delete(&claim).await.unwrap();
+    }
+    pass(secs(31)).await;
+    let batch = fetch(&world, 1).await;
+    assert_eq!(labels(&batch), ["A-1"]);
+    assert!(batch.events[0].inline.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_retention_removed_before_anybody_fetched_it_is_settled() {
+    let billing = super::sink::Script::new();
+    let mut world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("billing", &billing))
+        .retention(secs(60))
+        .start()
+        .await;
+    world.accept([order("A", 1)]).await;
+    pass(secs(120)).await;
+    assert_eq!(world.entries(), 0);
+    world.subscriptions.push(pull("sync").earliest());
+    world.restart().await;
+    assert!(fetch(&world, 1).await.events.is_empty());
+    assert_eq!(
+        world.cursor("sync", "A").unwrap().position,
+        world.head("A").unwrap().head.position
+    );
 }
 
 #[tokio::test(start_paused = true)]
