@@ -8,7 +8,9 @@ use cloakroom_core::position::Position;
 use cloakroom_engine::conformance::samples::{self, at};
 use cloakroom_engine::memory::MemoryLedger;
 use cloakroom_engine::ports::{Conflict, Index, Ledger, TransactError, Write};
-use cloakroom_engine::record::{AttentionKind, CursorState, HeadRecord, Key, Record};
+use cloakroom_engine::record::{
+    AttentionKind, CursorState, DeadLetter, HeadRecord, Key, Quarantined, Record,
+};
 use cloakroom_local::LocalLedger;
 use proptest::prelude::*;
 
@@ -85,15 +87,16 @@ fn record() -> impl Strategy<Value = Record> {
         3 => head(),
         3 => (stream(), position(), 0..2_u8).prop_map(|(s, p, who)| Record::Event(samples::event(&s, &p, &format!("evt-{who}")))),
         2 => cursor(),
-        1 => (stream(), position()).prop_map(|(s, p)| Record::DeadLetter(samples::dead_letter("billing", &s, &p))),
-        1 => "[ab]".prop_map(|identity| Record::Quarantined(samples::quarantined("shop", &identity))),
+        1 => (stream(), position(), 0..4_u64).prop_map(|(s, p, revision)| Record::DeadLetter(DeadLetter { revision, ..samples::dead_letter("billing", &s, &p) })),
+        1 => ("[ab]", 0..4_u64).prop_map(|(identity, revision)| Record::Quarantined(Quarantined { revision, ..samples::quarantined("shop", &identity) })),
     ]
 }
 
 fn write() -> impl Strategy<Value = Write> {
     prop_oneof![
         4 => record().prop_map(Write::Create),
-        4 => (record(), 0..4_u64).prop_map(|(record, revision)| Write::Replace { record, revision }),
+        // Revisions rise.
+        4 => (record(), 0..4_u64).prop_map(|(record, revision)| Write::Replace { revision: revision.min(record.revision().saturating_sub(1)), record }),
         1 => (record(), prop::option::of(0..3_u64)).prop_map(|(record, revision)| Write::Delete { key: record.key(), revision }),
         3 => (stream(), position()).prop_map(|(stream, position)| Write::Admit { stream, position }),
         1 => (stream(), 0..3_u64).prop_map(|(stream, number)| Write::BaseAllows { stream, number }),
