@@ -203,14 +203,6 @@ impl Ledger for MemoryLedger {
                 })));
             }
         }
-        for write in &writes {
-            if let Write::Replace { record, revision } = write {
-                // Records that have none are told from one another by nothing but their key.
-                let is_higher = record.revision() > *revision || record.revision() == 0;
-                let key = record.key();
-                debug_assert!(is_higher, "{key:?} keeps its revision, {revision}");
-            }
-        }
         for write in writes {
             let key = sort_key(&write.key());
             match write {
