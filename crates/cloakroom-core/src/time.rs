@@ -88,8 +88,12 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates() {
-        let end = Timestamp::from_micros(i64::MAX);
-        assert_eq!(end.after(Duration::from_secs(1)), end);
+        let (end, second) = (Timestamp::from_micros(i64::MAX), Duration::from_secs(1));
+        assert_eq!(end.after(second), end);
+        assert_eq!(
+            Timestamp::from_secs(3).before(second),
+            Timestamp::from_secs(2)
+        );
         assert_eq!(
             Timestamp::from_secs(1).since(Timestamp::from_secs(2)),
             Duration::ZERO

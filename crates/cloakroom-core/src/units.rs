@@ -311,6 +311,7 @@ mod tests {
             ("60s", 60_000, "1m"),
             ("90m", 5_400_000, "90m"),
             ("24h", 86_400_000, "1d"),
+            ("36600d", 36_600 * 86_400_000, "36600d"),
         ] {
             let span: DurationText = text.parse().unwrap();
             assert_eq!(span.get(), Duration::from_millis(millis), "{text}");

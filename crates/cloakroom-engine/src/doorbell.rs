@@ -90,7 +90,8 @@ impl<K: Hash + Eq + Clone> Doorbells<K> {
     }
 
     /// Whether nothing waits and nobody is looking.
-    pub(crate) fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         self.lock().known.is_empty()
     }
 

@@ -131,20 +131,6 @@ impl Engine {
         self.tasks.wait().await;
     }
 
-    /// Whether everything that can be released and sent now is: nothing waits at a doorbell.
-    pub fn is_idle(&self) -> bool {
-        let resequenced = match &self.shared.rings {
-            Rings::Workers(workers) => workers.resequence.is_idle(),
-            Rings::Gathered(_) => true,
-        };
-        resequenced
-            && self
-                .shared
-                .active
-                .values()
-                .all(|active| active.bells.is_idle())
-    }
-
     /// Rings a doorbell, as a host does that follows the changes of a shared ledger. See [`Bell`].
     pub fn ring(&self, bell: Bell) {
         match bell.at {

@@ -10,8 +10,8 @@
 //! | [`world`], [`plan`] | what there is; what is configured, and how that changes |
 //! | [`life`], [`stores`] | processes that die between any two effects; stores that fail, are slow, or lose their answers |
 //! | [`functions`] | pipes, queue, timers and schedule: all that rings doorbells, and loses them |
-//! | [`provider`], [`network`], [`consumer`], [`operators`] | everybody outside |
-//! | [`trace`], [`check`], [`logs`] | the history, who judges it, and what must not be logged |
+//! | [`provider`], [`network`], [`uploads`], [`consumer`], [`operators`] | everybody outside |
+//! | [`trace`], [`check`], [`logs`], [`panics`] | the history, who judges it, what must not be logged, and panics |
 
 pub mod chance;
 pub mod check;
@@ -21,10 +21,12 @@ pub mod life;
 pub mod logs;
 pub mod network;
 pub mod operators;
+pub mod panics;
 pub mod plan;
 pub mod provider;
 pub mod run;
 pub mod stores;
 pub mod time;
 pub mod trace;
+pub mod uploads;
 pub mod world;

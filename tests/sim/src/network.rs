@@ -8,17 +8,17 @@ use cloakroom_engine::Receipt;
 use cloakroom_engine::intake::Refusal;
 use cloakroom_engine::ports::Entropy as _;
 
-use crate::provider::Webhook;
+use crate::provider::{URL, Webhook};
 use crate::stores::{Large, PATIENCE};
 use crate::time::{pass, pass_ms};
 use crate::trace::Fact;
-use crate::world::{Host, World};
+use crate::world::{Form, Host, World};
 
 /// Counts something that is under way until it is dropped.
-struct Counted<'a>(&'a AtomicU64);
+pub(crate) struct Counted<'a>(&'a AtomicU64);
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
+    pub(crate) fn new(count: &'a AtomicU64) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
@@ -31,12 +31,19 @@ impl Drop for Counted<'_> {
 }
 
 /// Whether a body goes to the store as it comes.
-fn is_large(webhook: &Webhook) -> bool {
+pub(crate) fn is_large(webhook: &Webhook) -> bool {
     webhook.body.0.len() > cloakroom_engine::intake::BUFFERED_MAX
 }
 
+/// Whatever else happens at this moment happens first.
+pub(crate) async fn others_first() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// See [`World::alone`].
-struct Alone<'a>(&'a World, u64);
+pub(crate) struct Alone<'a>(&'a World, u64);
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
@@ -63,6 +70,9 @@ impl World {
         let tries = if genuine { u64::MAX } else { 2 };
         let mut was_told = false;
         pass_ms(self.chance.below(400)).await;
+        if self.form != Form::Embedded && self.staging.is_chosen() {
+            return self.upload(&webhook, tries).await;
+        }
         for _ in 0..tries {
             if let Some(host) = self.some_host(|_| true) {
                 let arrived = self.is_calm() || !self.chance.percent(6);
@@ -106,10 +116,7 @@ impl World {
             false => None,
         };
         if is_large {
-            // Whatever else happens at this moment happens first.
-            for _ in 0..64 {
-                tokio::task::yield_now().await;
-            }
+            others_first().await;
         }
         let _under_way = Counted::new(&self.under_way);
         tokio::select! {
@@ -121,7 +128,7 @@ impl World {
     }
 
     /// The right to send a large body, until it is given up or passed on.
-    async fn alone(&self) -> Alone<'_> {
+    pub(crate) async fn alone(&self) -> Alone<'_> {
         let guard = Arc::clone(&self.large).lock_owned().await;
         let number = self.chance.next();
         *self.held() = Some((number, guard));
@@ -144,7 +151,7 @@ impl World {
             let headers = webhook.headers(self.clock.now());
             let head = RequestHead {
                 method: "POST",
-                url: "https://cloakroom.example/in",
+                url: URL,
                 headers: &headers,
             };
             host.engine.intake(webhook.source, &head)?

@@ -14,6 +14,9 @@ use crate::chance::Chance;
 use crate::plan::{KEYS, MORE_KEYS, Plan, WANTED, WANTED_SIDE};
 use crate::time::secs;
 
+/// Where webhooks are sent.
+pub const URL: &str = "https://cloakroom.example/in";
+
 /// Stands in every payload, and must stand in no line of a log.
 pub const PAYLOAD_MARK: &str = "cargo of the simulation";
 
@@ -124,7 +127,7 @@ impl Webhook {
         };
         let head = RequestHead {
             method: "POST",
-            url: "https://cloakroom.example/in",
+            url: URL,
             headers: &headers,
         };
         let signature = sign(&scheme(), &secret(key), &head, &self.id, at, signed);

@@ -1,6 +1,5 @@
 //! One run of one seed: everything at once, by chance; then everything heals, and the checker reads the history.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +16,7 @@ use crate::consumer::{Mood, seen};
 use crate::functions::SLICE;
 use crate::logs::Logs;
 use crate::operators::MAX_PULLED;
+use crate::panics::Panics;
 use crate::stores::Rates;
 use crate::time::{pass, pass_ms, secs};
 use crate::trace::{Act, Fact};
@@ -50,13 +50,12 @@ pub fn run(seed: u64) -> Outcome {
         .expect("a runtime needs nothing but memory");
     let logs = Logs::default();
     let _capture = logs.capture();
+    let panics = Panics::watch();
     runtime.block_on(async {
         let world = World::new(seed);
         let ran = AssertUnwindSafe(live(&world)).catch_unwind().await;
-        let mut breaches = match ran {
-            Ok(breaches) => breaches,
-            Err(panic) => vec![Breach::new(Kind::Panic, text_of(panic.as_ref()))],
-        };
+        let mut breaches = ran.unwrap_or_default();
+        breaches.extend(panics.seen());
         breaches.extend(check(&world).await);
         breaches.extend(logs.leaks());
         let history = (!breaches.is_empty()).then(|| history(&world));
@@ -82,12 +81,6 @@ pub fn run_twice(seed: u64) -> Outcome {
     let mut breaches = first.breaches;
     breaches.push(Breach::new(Kind::Determinism, text));
     Outcome { breaches, ..first }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("it panicked").to_owned()
 }
 
 fn history(world: &World) -> String {
@@ -343,8 +336,9 @@ async fn in_time(
 
 fn unanswered(world: &World) -> Vec<Breach> {
     let open = world.open.load(Ordering::Relaxed);
-    let text = format!("{open} providers have no answer");
-    let breach = (open > 0).then(|| Breach::new(Kind::Stall, text));
+    let staged = world.staging.len();
+    let text = format!("{open} providers have no answer, {staged} uploads are not taken in");
+    let breach = (open > 0 || staged > 0).then(|| Breach::new(Kind::Stall, text));
     breach.into_iter().collect()
 }
 

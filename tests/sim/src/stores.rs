@@ -78,6 +78,14 @@ impl Faults {
         }
         Ok(self.chance.percent(rates.after))
     }
+
+    /// Before a process calls a store that keeps bytes, or after it: the call fails, its answer is lost, or the process dies.
+    pub async fn point(&self, life: &Life) -> Result<(), ClaimError> {
+        life.point().await;
+        let outcome = self.before().await;
+        life.still_alive().await;
+        outcome.map(drop).map_err(ClaimError::Unavailable)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -340,21 +348,12 @@ pub struct SimClaims {
     pub side: Side,
 }
 
-impl SimClaims {
-    async fn before(&self) -> Result<(), ClaimError> {
-        self.side.life.point().await;
-        let outcome = self.side.faults.before().await;
-        self.side.life.still_alive().await;
-        outcome.map(drop).map_err(ClaimError::Unavailable)
-    }
-}
-
 #[async_trait]
 impl ClaimStore for SimClaims {
     async fn put(&self, hint: &ClaimHint, body: Bytes) -> Result<ClaimName, ClaimError> {
-        self.before().await?;
+        self.side.faults.point(&self.side.life).await?;
         let name = self.objects.store(hint, &body);
-        self.before().await?;
+        self.side.faults.point(&self.side.life).await?;
         Ok(name)
     }
 
@@ -374,7 +373,7 @@ impl ClaimStore for SimClaims {
         claim: &ClaimName,
         _: Option<Range<u64>>,
     ) -> Result<PayloadStream, ClaimError> {
-        self.before().await?;
+        self.side.faults.point(&self.side.life).await?;
         let body = self.objects.get(claim);
         let mut body = body.ok_or_else(|| ClaimError::Missing(claim.clone()))?;
         let rest = body.split_off(body.len() / 2);
@@ -382,9 +381,9 @@ impl ClaimStore for SimClaims {
     }
 
     async fn delete(&self, claim: &ClaimName) -> Result<(), ClaimError> {
-        self.before().await?;
+        self.side.faults.point(&self.side.life).await?;
         self.objects.delete(claim);
-        self.before().await
+        self.side.faults.point(&self.side.life).await
     }
 
     async fn reclaim(
@@ -393,7 +392,7 @@ impl ClaimStore for SimClaims {
         before: Timestamp,
         references: &dyn References,
     ) -> Result<Reclaimed, ClaimError> {
-        self.before().await?;
+        self.side.faults.point(&self.side.life).await?;
         let is_old = |at: Timestamp| at < before && after.is_none_or(|after| at >= after);
         let candidates: Vec<_> = lock(&self.objects.objects)
             .claims
@@ -407,7 +406,7 @@ impl ClaimStore for SimClaims {
             if references.is_referenced(&hint, &name).await? {
                 continue;
             }
-            self.before().await?;
+            self.side.faults.point(&self.side.life).await?;
             if let Some(bytes) = self.objects.delete(&name) {
                 reclaimed.removed += 1;
                 reclaimed.bytes += bytes;

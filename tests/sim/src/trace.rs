@@ -53,6 +53,15 @@ pub enum Fact {
     },
     /// A provider was refused.
     Refused { webhook: Arc<Webhook>, why: String },
+    /// A provider has put the body of this into the store itself, at the place that it was offered.
+    Uploaded { webhook: Arc<Webhook> },
+    /// What was uploaded was taken in.
+    TakenIn {
+        webhook: Arc<Webhook>,
+        receipt: Receipt,
+    },
+    /// What was uploaded was not what was announced, and was removed.
+    Discarded { webhook: Arc<Webhook>, why: String },
     /// A call arrived at a consumer.
     Sent {
         call: u64,

@@ -20,6 +20,7 @@ use crate::provider::Providers;
 use crate::stores::{Change, Faults, Large, Links, Objects, Side, SimClaims, SimLedger};
 use crate::time::{HostClock, WallClock, pass_ms, secs};
 use crate::trace::{Fact, Trace};
+use crate::uploads::Staging;
 
 /// What kind of processes there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,9 @@ pub struct World {
     pub ledger: Arc<MemoryLedger>,
     /// The claims.
     pub objects: Arc<Objects>,
-    /// What goes wrong with them.
+    /// What providers have put into the store themselves.
+    pub staging: Arc<Staging>,
+    /// What goes wrong with the stores.
     pub faults: Arc<Faults>,
     /// The consumers, by subscription.
     pub consumers: BTreeMap<&'static str, Arc<Consumer>>,
@@ -139,6 +142,7 @@ impl World {
             consumers: ["plain", "batch", "fifo", "later", "watch"]
                 .map(consumer)
                 .into(),
+            staging: Arc::new(Staging::new(seed)),
             feed: Arc::default(),
             queue: Queue::default(),
             lost_bells: AtomicU64::new(chance.pick(&[0, 10, 50])),
@@ -159,6 +163,9 @@ impl World {
         });
         for (slot, kind) in kinds.into_iter().enumerate() {
             tokio::spawn(Arc::clone(&world).keep_alive(slot, kind));
+        }
+        if is_shared {
+            tokio::spawn(Arc::clone(&world).take_uploads());
         }
         if form == Form::Functions {
             world.spawn_functions();

@@ -160,6 +160,13 @@ fn size_and_depth_are_limited() {
     assert!(Pattern::parse(&nest(PATTERN_MAX_DEPTH), Dialect::EventBridge).is_ok());
     let error = Pattern::parse(&nest(PATTERN_MAX_DEPTH + 1), Dialect::EventBridge).unwrap_err();
     assert_eq!(error.problem, PatternProblem::TooDeep);
+    let nest = |levels| {
+        let or = |inner, _| json!({"$or": [{"a": [1]}, inner]});
+        (1..levels).fold(json!({"a": [1]}), or)
+    };
+    assert!(Pattern::parse(&nest(PATTERN_MAX_DEPTH), Dialect::EventBridge).is_ok());
+    let error = Pattern::parse(&nest(PATTERN_MAX_DEPTH + 1), Dialect::EventBridge).unwrap_err();
+    assert_eq!(error.problem, PatternProblem::TooDeep);
     let large = json!({"a": ["x".repeat(PATTERN_MAX_BYTES)]});
     assert_eq!(
         Pattern::parse(&large, Dialect::EventBridge)

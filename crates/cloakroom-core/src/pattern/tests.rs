@@ -366,8 +366,29 @@ fn reads_names_every_member_it_may_look_at() {
     }
 }
 
+/// A branch of `$or` that says something of an object beside it and of another one.
+#[test]
+fn or_joins_the_objects_of_the_same_name_only() {
+    let pattern = json!({
+        "a": {"x": [1]},
+        "$or": [{"a": {"y": [2]}, "b": {"z": [3]}}, {"a": {"y": [4]}}],
+    });
+    for (event, expected) in [
+        (json!({"a": {"x": 1, "y": 2}, "b": {"z": 3}}), true),
+        (json!({"a": {"x": 1, "y": 4}}), true),
+        (json!({"a": {"x": 1, "y": 2, "z": 3}}), false),
+        (json!({"a": {"x": 1, "y": 2}, "b": {"z": 4}}), false),
+        (json!({"a": [{"x": 1}, {"y": 4}]}), false),
+    ] {
+        check(pattern.clone(), event, expected);
+    }
+}
+
 #[test]
 fn a_pattern_is_its_json() {
+    let of = |name: &str| serde_json::from_value::<Pattern>(json!({"type": [name]})).unwrap();
+    assert_eq!(of("a"), of("a"));
+    assert_ne!(of("a"), of("b"));
     let source = json!({"type": [{"prefix": "order."}]});
     let pattern: Pattern = serde_json::from_value(source.clone()).unwrap();
     assert_eq!(serde_json::to_value(&pattern).unwrap(), source);

@@ -8,7 +8,9 @@ use cloakroom_core::time::Timestamp;
 use super::faults::Op;
 use super::sim::{pass, until};
 use super::sink::{Reply, Script};
-use super::world::{World, arrival, dense, name, order, pull, push, secs, stream, version};
+use super::world::{
+    SourceSpec, World, arrival, dense, name, order, pull, push, secs, stream, version,
+};
 use crate::append::Status;
 use crate::inspect::EventState;
 use crate::operate::{OperateError, ReplayFrom};
@@ -22,6 +24,18 @@ async fn world() -> (World, Arc<Script>) {
     let world = World::new()
         .source(dense("orders").skips_gaps())
         .subscribe(push("billing", &billing))
+        .retention(secs(RETENTION))
+        .start()
+        .await;
+    (world, billing)
+}
+
+/// One try; what fails becomes a dead letter.
+async fn world_of_dead_letters(source: SourceSpec) -> (World, Arc<Script>) {
+    let billing = Script::new();
+    let world = World::new()
+        .source(source)
+        .subscribe(push("billing", &billing).attempts(1).dead_letters())
         .retention(secs(RETENTION))
         .start()
         .await;
@@ -101,16 +115,7 @@ async fn nothing_is_removed_that_a_consumer_still_has_to_get() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_to_be_sent_again_is_not_removed() {
-    let (world, billing) = {
-        let billing = Script::new();
-        let world = World::new()
-            .source(dense("orders"))
-            .subscribe(push("billing", &billing).attempts(1).dead_letters())
-            .retention(secs(RETENTION))
-            .start()
-            .await;
-        (world, billing)
-    };
+    let (world, billing) = world_of_dead_letters(dense("orders")).await;
     billing.replies("A", [Reply::Fail]);
     let receipt = world.accept([order("A", 1)]).await.remove(0);
     pass(secs(RETENTION - 100)).await;
@@ -130,13 +135,7 @@ async fn a_dead_letter_that_is_to_be_sent_again_is_not_removed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_about_to_be_removed_is_not_sent_again() {
-    let billing = Script::new();
-    let world = World::new()
-        .source(dense("orders"))
-        .subscribe(push("billing", &billing).attempts(1).dead_letters())
-        .retention(secs(RETENTION))
-        .start()
-        .await;
+    let (world, billing) = world_of_dead_letters(dense("orders")).await;
     billing.replies("A", [Reply::Fail]);
     let receipt = world.accept([order("A", 1)]).await.remove(0);
     pass(secs(RETENTION - 1)).await;
@@ -155,13 +154,7 @@ async fn a_dead_letter_that_is_about_to_be_removed_is_not_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_was_asked_for_while_the_floor_rose_is_not_removed() {
-    let billing = Script::new();
-    let world = World::new()
-        .source(dense("orders"))
-        .subscribe(push("billing", &billing).attempts(1).dead_letters())
-        .retention(secs(RETENTION))
-        .start()
-        .await;
+    let (world, billing) = world_of_dead_letters(dense("orders")).await;
     billing.replies("A", [Reply::Fail, Reply::Gone]);
     let receipt = world.accept([order("A", 1)]).await.remove(0);
     pass(secs(RETENTION - 5)).await;
@@ -349,13 +342,7 @@ async fn the_sweep_goes_on_when_one_stream_cannot_be_cleaned_up() {
 
 #[tokio::test(start_paused = true)]
 async fn notes_dead_letters_and_identities_go_with_their_event() {
-    let billing = Script::new();
-    let world = World::new()
-        .source(arrival("orders"))
-        .subscribe(push("billing", &billing).attempts(1).dead_letters())
-        .retention(secs(RETENTION))
-        .start()
-        .await;
+    let (world, billing) = world_of_dead_letters(arrival("orders")).await;
     billing.replies("A", [Reply::Fail]);
     world.accept([order("A", 1)]).await;
     assert!(

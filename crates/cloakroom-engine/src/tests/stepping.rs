@@ -77,6 +77,32 @@ async fn steps_ring_for_nothing_that_the_ledgers_changes_tell() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_looks_at_what_it_is_rung_for_now_or_at_the_time_that_the_bell_names() {
+    let billing = Script::new();
+    let (world, stepper) = world(&billing).await;
+    let world = world.start().await;
+    // Until its own sweep comes round, it knows nothing of what others take in.
+    pass(secs(10)).await;
+    let resequence = |at| Bell {
+        due: Due::Resequence(stream("A")),
+        at,
+        released_up_to: None,
+    };
+    send(&stepper, 1).await;
+    let sent = world.now();
+    world.engine().ring(resequence(None));
+    billing.until_taken(1).await;
+    assert!(world.now().since(sent) < secs(1));
+    send(&stepper, 2).await;
+    let at = world.engine().now().after(secs(20));
+    world.engine().ring(resequence(Some(at)));
+    pass(secs(19)).await;
+    assert_eq!(billing.taken("A"), ["A-1"]);
+    pass(secs(2)).await;
+    assert_eq!(billing.taken("A"), ["A-1", "A-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_operators_ask_for_is_rung_for_since_nothing_else_tells_of_it() {
     let billing = Script::new();
     let (_world, stepper) = world(&billing).await;

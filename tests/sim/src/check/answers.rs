@@ -80,6 +80,21 @@ impl Model {
         }
     }
 
+    /// Whatever a provider could put where it was offered a place is there, or was.
+    pub(super) fn check_uploads_in_the_end(&mut self) {
+        for webhook in std::mem::take(&mut self.uploaded) {
+            let who = (webhook.source.to_owned(), webhook.id.as_str().into());
+            let is_in = webhook.forged.is_some()
+                || self.identities.contains_key(&who)
+                || self.forgotten.contains(&who)
+                || self.quarantined_ever.values().any(|one| *one == who.1);
+            if !is_in {
+                let text = format!("{} was uploaded, and is not there", webhook.id);
+                self.breach(Kind::Acknowledged, text);
+            }
+        }
+    }
+
     /// Every payload that a record names can be read, and is what was sent.
     pub(super) fn check_claims_in_the_end(&mut self, world: &World) {
         for record in world.ledger.dump() {

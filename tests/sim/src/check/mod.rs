@@ -111,6 +111,7 @@ pub async fn check(world: &World) -> Vec<Breach> {
         }
         model
     });
+    model.check_uploads_in_the_end();
     model.check_claims_in_the_end(world);
     model.breaches
 }
@@ -155,6 +156,16 @@ impl Model {
                 self.check_delivered(*life, webhook, receipt);
             }
             Fact::NotDelivered { webhook, receipt } => self.acknowledged(webhook, receipt),
+            Fact::Uploaded { webhook } => {
+                self.uploaded.push(Arc::clone(webhook));
+            }
+            Fact::TakenIn { webhook, receipt } => self.acknowledged(webhook, receipt),
+            Fact::Discarded { webhook, why } => {
+                if webhook.forged.is_none() {
+                    let text = format!("the upload of {} was discarded: {why}", webhook.id);
+                    self.breach(Kind::Acknowledged, text);
+                }
+            }
             Fact::Sent {
                 call,
                 life,

@@ -13,6 +13,7 @@ use cloakroom_engine::record::{Cursor, HeadRecord, Key, Record};
 
 use super::{Breach, Kind};
 use crate::plan::{Plan, SubscriptionPlan};
+use crate::provider::Webhook;
 use crate::trace::{Fact, Seen};
 
 /// An event as one subscription sees it.
@@ -57,6 +58,8 @@ pub(super) struct Model {
     pub(super) forgotten: HashSet<Who>,
     /// What providers were told an identity is, in each generation.
     pub(super) receipts: HashMap<Who, Vec<(Option<SourceName>, EventId)>>,
+    /// What providers have put into the store themselves.
+    pub(super) uploaded: Vec<Arc<Webhook>>,
     pub(super) quarantined_ever: HashMap<EventId, Identity>,
     pub(super) claims: HashMap<ClaimName, Sha256>,
     /// The hashes of forged bodies.

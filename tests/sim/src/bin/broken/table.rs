@@ -48,6 +48,7 @@ const STATE: &str = "crates/cloakroom-engine/src/state.rs";
 const DENSE: &str = "crates/cloakroom-core/src/resequence/dense.rs";
 const ORDERING: &str = "crates/cloakroom-core/src/ordering.rs";
 const STORES: &str = "tests/sim/src/stores.rs";
+const UPLOAD: &str = "crates/cloakroom-engine/src/upload.rs";
 
 /// All of them.
 pub(crate) const VARIANTS: &[Variant] = &[
@@ -426,5 +427,29 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "                    Some((other, _, _)) if other.event != hint.event => {}",
         "                    Some((other, _, _)) if other.event != hint.event && !BROKEN => {}",
         &["claim"],
+    ),
+    variant(
+        "discards-an-upload-that-a-store-failed-for",
+        "invariant 1",
+        UPLOAD,
+        "            Err(Refusal::Store(error)) => return Err(error.into()),",
+        "            Err(refusal @ Refusal::Store(_)) if BROKEN => Taken::Refused(refusal),\n            Err(Refusal::Store(error)) => return Err(error.into()),",
+        &["acknowledged"],
+    ),
+    variant(
+        "judges-an-upload-by-the-time-of-its-end",
+        "invariant 1",
+        UPLOAD,
+        "        let intake = self.intake_as_of(announced.offered, source, &head)?;",
+        "        let offered = if BROKEN { self.now() } else { announced.offered };\n        let intake = self.intake_as_of(offered, source, &head)?;",
+        &["acknowledged"],
+    ),
+    variant(
+        "discards-an-upload-before-it-is-in",
+        "invariant 1",
+        UPLOAD,
+        "        let taken = match self.take_in(",
+        "        if BROKEN {\n            uploads.discard(place).await.map_err(StoreError::from)?;\n        }\n        let taken = match self.take_in(",
+        &["acknowledged"],
     ),
 ];
