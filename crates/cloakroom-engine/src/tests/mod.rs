@@ -8,6 +8,7 @@
 //! | `checker` | what the ledger and a consumer show in the end |
 //! | `releasing` | taking in and releasing in one transaction |
 //! | `delivering`, `operating`, `pulling`, `telling` | sending; what operators do; fetching and tailing; state changes |
+//! | `inspecting` | what can be seen of all that |
 //! | `restarting`, `retaining` | crashes; what is kept and what is removed |
 //! | `stepping` | one step at a time; what that costs |
 //!
@@ -18,6 +19,7 @@ mod checker;
 mod delivering;
 mod faults;
 mod given;
+mod inspecting;
 mod operating;
 mod ordering;
 mod placing;
