@@ -194,7 +194,6 @@ impl Shared {
                 }
             }
         }
-        let more = offered.len() > room;
         offered.truncate(room);
         let until = now.after(lease);
         let through = offered.last().map(|event| event.position.clone());
@@ -216,10 +215,8 @@ impl Shared {
             return Ok(Vec::new());
         }
         self.settled.moved(stream);
-        match &cursor.lease {
-            Some(lease) => due(lease.until),
-            None if more => active.ready.add(stream.clone()),
-            None => {}
+        if let Some(lease) = &cursor.lease {
+            due(lease.until);
         }
         let mut outgoing = Vec::with_capacity(offered.len());
         for event in offered {

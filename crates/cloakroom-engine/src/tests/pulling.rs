@@ -1,10 +1,13 @@
 //! Fetching with leases, and tailing.
 
 use cloakroom_core::id::EventId;
+use cloakroom_core::position::Position;
+use serde_json::json;
 
 use super::faults::Op;
 use super::sim::pass;
-use super::world::{SourceSpec, World, dense, ids, name, order, pull, push, secs, version};
+use super::sink::{Reply, Script};
+use super::world::{SourceSpec, World, dense, ids, name, order, pull, push, secs, stream, version};
 use crate::inspect::DeliveryState;
 use crate::operate::ReplayFrom;
 use crate::ports::{ClaimStore as _, Index};
@@ -127,7 +130,7 @@ async fn a_payload_that_is_away_comes_later_and_one_that_is_lost_does_not_hold_u
 
 #[tokio::test(start_paused = true)]
 async fn what_retention_removed_before_anybody_fetched_it_is_settled() {
-    let billing = super::sink::Script::new();
+    let billing = Script::new();
     let mut world = World::new()
         .source(dense("orders"))
         .subscribe(push("billing", &billing))
@@ -153,7 +156,7 @@ async fn a_replay_of_versions_passes_none_over_without_a_record() {
     world.until_head("A", "1").await;
     world.accept([order("A", 3)]).await;
     world.until_head("A", "3").await;
-    let from = ReplayFrom::Position(cloakroom_core::position::Position::dense(2));
+    let from = ReplayFrom::Position(Position::dense(2));
     assert_eq!(world.replay("sync", Some("A"), from).await.unwrap(), 1);
     let batch = fetch(&world, 10).await;
     assert_eq!(labels(&batch), ["A-3"]);
@@ -281,6 +284,52 @@ async fn a_replay_and_a_restart_make_everything_fetchable_again() {
     assert_eq!(labels(&fetch(&world, 5).await), ["A-1", "A-2"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_it_does_not_want_is_settled_by_looking_for_what_it_wants() {
+    let world = World::new()
+        .source(dense("orders"))
+        .subscribe(pull("sync").filter(json!({"type": ["wanted"]})))
+        .start()
+        .await;
+    world.accept([order("A", 1), order("A", 2)]).await;
+    world.until_head("A", "2").await;
+    assert!(fetch(&world, 5).await.events.is_empty());
+    let position = world.cursor("sync", "A").unwrap().position;
+    assert_eq!(position, Some(Position::dense(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_of_a_subscription_that_fetches_now_is_fetched_before_what_follows() {
+    let sent = Script::new();
+    sent.replies("A", [Reply::Fail]);
+    let mut world = World::new()
+        .source(dense("orders"))
+        .subscribe(push("sync", &sent).attempts(1).dead_letters())
+        .start()
+        .await;
+    world.accept([order("A", 1), order("A", 2)]).await;
+    sent.until_taken(1).await;
+    pass(secs(1)).await;
+    world.subscriptions = vec![pull("sync")];
+    world.restart().await;
+    let (sync, of_a, first) = (name("sync"), stream("A"), Position::dense(1));
+    let asked = world.engine().redrive(&sync, &of_a, &first);
+    asked.await.unwrap();
+    world.accept([order("A", 3)]).await;
+    world.until_head("A", "3").await;
+    let batch = fetch(&world, 5).await;
+    assert_eq!(labels(&batch), ["A-1", "A-3"]);
+    let ids: Vec<EventId> = batch.events.iter().map(|o| o.event.id.clone()).collect();
+    assert_eq!(acknowledge(&world, &ids[1..]).await, 1);
+    let is_reserved = |world: &World| world.cursor("sync", "A").unwrap().lease.is_some();
+    assert!(is_reserved(&world), "the dead letter still is");
+    assert_eq!(acknowledge(&world, &ids[..1]).await, 1);
+    assert!(!is_reserved(&world));
+    assert_eq!(acknowledge(&world, &ids).await, 0);
+    pass(secs(60)).await;
+    assert!(fetch(&world, 5).await.events.is_empty());
+}
+
 async fn shown(tail: &mut Tail) -> String {
     match tail.next().await.unwrap() {
         Tailed::Event(outgoing) => super::sink::label(&outgoing.event),
@@ -351,4 +400,31 @@ async fn a_resumed_tail_shows_nothing_twice() {
     world.accept([order("A", 3)]).await;
     assert_eq!(shown(&mut tail).await, "A-2");
     assert_eq!(shown(&mut tail).await, "A-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_tail_shows_all_that_follows_in_the_stream_and_what_is_newer_in_others() {
+    let world = world(dense("orders")).await;
+    world.accept([order("B", 1)]).await;
+    // Of its own stream also what was recorded before it; more than is read at a time.
+    for n in (2..=150).rev() {
+        world.accept([order("A", n)]).await;
+    }
+    pass(secs(1)).await;
+    let last = world.accept([order("A", 1)]).await.remove(0).id;
+    world.until_head("A", "150").await;
+    pass(secs(1)).await;
+    world.accept([order("B", 2)]).await;
+    world.until_head("B", "2").await;
+    let sync = name("sync");
+    let mut tail = world.engine().tail(&sync, Some(&last)).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 2..=151 {
+        seen.push(shown(&mut tail).await);
+    }
+    let (of_b, of_a): (Vec<String>, Vec<String>) =
+        seen.into_iter().partition(|label| label.starts_with('B'));
+    assert_eq!(of_b, ["B-2"]);
+    let expected: Vec<String> = (2..=150).map(|n| format!("A-{n}")).collect();
+    assert_eq!(of_a, expected);
 }
