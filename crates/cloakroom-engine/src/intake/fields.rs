@@ -1,10 +1,10 @@
 //! What a webhook says of itself: identity, key, position, type, time.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cloakroom_core::select::{JsonPointer, Pointers, Scalar, Selector};
+use cloakroom_core::select::{JsonPointer, Pointers, Scalar, Selector, TEXT_MAX_BYTES};
 use cloakroom_core::verify::{Headers, RequestHead};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,6 +12,8 @@ use crate::catalog::Source;
 
 /// How many chunks of a body may wait for the extraction.
 const WAITING_MAX: usize = 4;
+/// The longest field of a form, with its name and as it is encoded, that is looked at.
+const FORM_FIELD_MAX: u64 = TEXT_MAX_BYTES as u64;
 
 /// What a webhook's selectors found.
 #[derive(Debug, Default, Clone)]
@@ -53,6 +55,15 @@ impl Compiled {
             json: Pointers::new(pointers.iter().cloned()),
             pointers,
         }
+    }
+
+    /// Their values in a form.
+    fn in_form(&self, body: impl BufRead) -> Vec<Option<Scalar>> {
+        let found = from_form(&self.pointers, body);
+        found
+            .into_iter()
+            .map(|text| text.map(Scalar::Text))
+            .collect()
     }
 }
 
@@ -104,13 +115,13 @@ impl Fields {
 
     /// Everything, from a body that is in memory.
     pub(super) fn read_body(self, body: &[u8]) -> (Found, String, Option<String>) {
-        let Compiled { pointers, json } = self.in_body.as_ref();
-        let scalars = if pointers.is_empty() {
+        let wanted = self.in_body.as_ref();
+        let scalars = if wanted.pointers.is_empty() {
             Vec::new()
         } else if is_form(&self.content_type) {
-            from_form(pointers, body)
+            wanted.in_form(body)
         } else {
-            json.extract_slice(body).unwrap_or_default()
+            wanted.json.extract_slice(body).unwrap_or_default()
         };
         self.finish(scalars)
     }
@@ -118,7 +129,8 @@ impl Fields {
     /// Takes the next bytes of a body that is not held in memory.
     pub(super) async fn feed(&mut self, chunk: &Bytes) {
         if self.extraction.is_none() {
-            self.extraction = Some(Extraction::start(Arc::clone(&self.in_body)));
+            let is_form = is_form(&self.content_type);
+            self.extraction = Some(Extraction::start(Arc::clone(&self.in_body), is_form));
         }
         if let Some(extraction) = &mut self.extraction
             && let Some(chunks) = &extraction.chunks
@@ -156,16 +168,21 @@ impl Fields {
 }
 
 impl Extraction {
-    fn start(wanted: Arc<Compiled>) -> Self {
+    fn start(wanted: Arc<Compiled>, is_form: bool) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let (done, found) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let scalars = wanted.json.extract_prefix(Chunks {
+            let body = Chunks {
                 receiver,
                 current: Bytes::new(),
-            });
+            };
+            let scalars = if is_form {
+                wanted.in_form(BufReader::new(body))
+            } else {
+                wanted.json.extract_prefix(body).unwrap_or_default()
+            };
             // Nobody waits any more when the webhook was refused meanwhile.
-            let _ = done.send(scalars.unwrap_or_default());
+            let _ = done.send(scalars);
         });
         Self {
             chunks: Some(sender),
@@ -216,19 +233,42 @@ fn in_head(selector: &Selector, headers: &dyn Headers, query: &str) -> Value {
     })
 }
 
-/// A form's fields, by their names as one-step pointers (`body:/CallSid`).
-fn from_form(pointers: &[JsonPointer], body: &[u8]) -> Vec<Option<Scalar>> {
-    let field = |pointer: &JsonPointer| {
+/// A form's fields, by their names as one-step pointers (`body:/CallSid`): of several of one name the first.
+fn from_form(pointers: &[JsonPointer], mut body: impl BufRead) -> Vec<Option<String>> {
+    let name = |pointer: &JsonPointer| {
         let mut steps = pointer.steps();
-        let (name, None) = (steps.next()?, steps.next()) else {
-            return None;
-        };
-        let mut fields = form_urlencoded::parse(body);
-        fields
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| Scalar::Text(value.into_owned()))
+        let name = steps.next().map(ToOwned::to_owned);
+        name.filter(|_| steps.next().is_none())
     };
-    pointers.iter().map(field).collect()
+    let names: Vec<Option<String>> = pointers.iter().map(name).collect();
+    let mut found = vec![None; names.len()];
+    let mut pair = Vec::new();
+    let is_open = |found: &[Option<String>]| {
+        let mut each = names.iter().zip(found);
+        each.any(|(name, value)| name.is_some() && value.is_none())
+    };
+    while is_open(&found) {
+        pair.clear();
+        let limited = body
+            .by_ref()
+            .take(FORM_FIELD_MAX)
+            .read_until(b'&', &mut pair);
+        let Ok(1..) = limited else { break };
+        if pair.last() != Some(&b'&') && pair.len() as u64 == FORM_FIELD_MAX {
+            if body.skip_until(b'&').is_err() {
+                break;
+            }
+            continue;
+        }
+        for (key, value) in form_urlencoded::parse(&pair) {
+            for (name, slot) in names.iter().zip(&mut found) {
+                if slot.is_none() && name.as_deref() == Some(&*key) {
+                    *slot = Some(value.clone().into_owned());
+                }
+            }
+        }
+    }
+    found
 }
 
 fn is_form(content_type: &str) -> bool {
@@ -248,4 +288,98 @@ fn text(value: Option<&[u8]>) -> Option<String> {
     value
         .and_then(|value| std::str::from_utf8(value).ok())
         .map(|text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom_core::verify::RequestHead;
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::given::dense;
+
+    const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+    fn source() -> Source {
+        let selector = |text: &str| text.parse().unwrap();
+        Source {
+            id: vec![selector("header:X-Id"), selector("body:/data/id")],
+            key: selector("body:/key"),
+            at: Some(selector("body:/n")),
+            event_type: Some(selector("query:type")),
+            time: Some(selector("const:now")),
+            ..dense("orders").build()
+        }
+    }
+
+    fn fields(content_type: &str, id: Option<&str>, url: &str) -> Fields {
+        let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        headers.extend(id.map(|id| ("x-id".to_owned(), id.to_owned())));
+        let head = RequestHead {
+            method: "POST",
+            url,
+            headers: &headers,
+        };
+        Fields::from_head(&source(), &head)
+    }
+
+    fn shown(found: Found) -> [Option<String>; 5] {
+        [found.id, found.key, found.at, found.event_type, found.time]
+    }
+
+    /// What is found in a body in memory, and that the same is found when it comes in pieces.
+    async fn find(content_type: &str, id: Option<&str>, body: &[u8]) -> [Option<String>; 5] {
+        let url = "https://h/in/orders?a=b&type=x%20y";
+        let (whole, said, _) = fields(content_type, id, url).read_body(body);
+        assert_eq!(said, content_type);
+        for size in [1_000, 70_000] {
+            let mut fed = fields(content_type, id, url);
+            for piece in body.chunks(size) {
+                fed.feed(&Bytes::copy_from_slice(piece)).await;
+            }
+            assert_eq!(shown(fed.read_fed().await.0), shown(whole.clone()));
+        }
+        shown(whole)
+    }
+
+    fn some<const N: usize>(texts: [&str; N]) -> [Option<String>; N] {
+        texts.map(|text| (!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn each_field_comes_from_where_its_selector_looks() {
+        let padding = "x".repeat(200_000);
+        let body = json!({"key": true, "p": padding, "n": 12.50, "data": {"id": "b"}});
+        let body = body.to_string();
+        let json = "application/json";
+        assert_eq!(
+            find(json, None, body.as_bytes()).await,
+            some(["b", "true", "12.5", "x y", "now"])
+        );
+        let of_header = find(json, Some(" a "), body.as_bytes()).await;
+        assert_eq!(of_header[0].as_deref(), Some("a"));
+        assert_eq!(
+            find(json, Some(""), b"{\"key\": null, \"n\": {}}").await,
+            some(["", "", "", "x y", "now"])
+        );
+        assert_eq!(find(json, None, b"key=1").await[1], None);
+    }
+
+    #[tokio::test]
+    async fn a_forms_fields_are_found_however_large_it_is() {
+        let long = "y".repeat(200_000);
+        for before in [0, 1_000, 70_000, 200_000] {
+            let before = "x".repeat(before);
+            let body = format!("p={before}&key=a+b%26c&q={long}&key=other&n=7&data/id=no");
+            assert_eq!(
+                find(FORM, None, body.as_bytes()).await,
+                some(["", "a b&c", "7", "x y", "now"])
+            );
+        }
+        let too_long = format!("key={long}&n=7");
+        let found = find(FORM, Some("a"), too_long.as_bytes()).await;
+        assert_eq!(found, some(["a", "", "7", "x y", "now"]));
+        assert_eq!(find(FORM, None, b"").await[1..3], some(["", ""]));
+        assert_eq!(find("text/plain", None, b"key=1").await[1], None);
+    }
 }

@@ -14,7 +14,7 @@ use crate::catalog::{Exhausted, InBody, Interest, Route, Source, Subscription};
 
 /// What a source is made from, again at every start.
 #[derive(Clone)]
-pub(super) struct SourceSpec {
+pub(crate) struct SourceSpec {
     pub(super) name: &'static str,
     pub(super) rule: Rule,
     pub(super) ack_delivered: Option<Duration>,
@@ -31,7 +31,7 @@ fn source(name: &'static str, rule: Rule) -> SourceSpec {
 }
 
 /// 1, 2, 3; waits at gaps for a minute, then goes on waiting; delivers what is late.
-pub(super) fn dense(name: &'static str) -> SourceSpec {
+pub(crate) fn dense(name: &'static str) -> SourceSpec {
     let gap = GapPolicy {
         after: Duration::from_secs(60),
         then: GapAction::Wait,
@@ -96,7 +96,7 @@ impl SourceSpec {
         self
     }
 
-    pub(super) fn build(&self) -> Source {
+    pub(crate) fn build(&self) -> Source {
         let at = (self.rule != Rule::Arrival).then(|| "header:x-seq".parse().unwrap());
         Source {
             name: self.name.into(),

@@ -18,7 +18,7 @@ mod arriving;
 mod checker;
 mod delivering;
 mod faults;
-mod given;
+pub(crate) mod given;
 mod inspecting;
 mod operating;
 mod ordering;

@@ -1,6 +1,7 @@
 //! What becomes of a webhook: a new event, a duplicate, or quarantine.
 
 use cloakroom_core::ordering::{Reason, Rule};
+use cloakroom_core::position::Position;
 use futures::future::join_all;
 
 use super::faults::Op;
@@ -11,6 +12,7 @@ use super::world::{
 };
 use crate::append::{Receipt, Status};
 use crate::inspect::EventState;
+use crate::operate::OperateError;
 use crate::ports::Write;
 use crate::record::Record;
 
@@ -222,6 +224,72 @@ async fn what_is_released_with_a_key_and_a_number_takes_its_place() {
             .to_string()
             .contains("released already")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clash_with_what_is_not_released_yet_is_released_after_the_head() {
+    let (world, billing) = world(dense("orders")).await;
+    world.accept([order("A", 1), order("A", 3)]).await;
+    billing.until_taken(1).await;
+    let clash = order("A", 3).id("other");
+    let receipt = check_quarantined(&world, clash, Reason::SequenceConflict).await;
+    let released = world.engine().release(&receipt.id, None, None).await;
+    let late = Position::after_head(Some(&Position::dense(1)));
+    assert_eq!(Some(released.unwrap().1), late);
+    billing.until_taken(2).await;
+    world.accept([order("A", 2)]).await;
+    billing.until_taken(4).await;
+    assert_eq!(billing.taken("A"), ["A-1", "late other", "A-2", "A-3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_usable_number_is_released_under_one_that_is_given_and_once() {
+    let (world, billing) = world(dense("orders")).await;
+    let garbled = order("A", 1).seq(Some("soon"));
+    let receipt = check_quarantined(&world, garbled, Reason::BadSequence).await;
+    let engine = world.engine();
+    for sequence in [None, Some("later".to_owned())] {
+        let refused = engine.release(&receipt.id, None, sequence).await;
+        let Err(OperateError::NotPossible(text)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(text.contains("sequence"), "{text}");
+    }
+    let one = Some("1".to_owned());
+    let release = |n: &Option<String>| engine.release(&receipt.id, None, n.clone());
+    let (first, second) = futures::join!(release(&one), release(&one));
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    pass(secs(30)).await;
+    assert_eq!(billing.taken_in_all().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_not_released_over_another_of_its_number() {
+    let (world, billing) = world(version("orders")).await;
+    world.accept([order("A", 3), order("A", 5)]).await;
+    billing.until_taken(1).await;
+    pass(secs(5)).await;
+    let clash = order("A", 3).id("other");
+    let receipt = check_quarantined(&world, clash, Reason::SequenceConflict).await;
+    let older = world.accept([order("A", 4)]).await.remove(0);
+    for taken in ["3", "4"] {
+        let sequence = Some(taken.to_owned());
+        let refused = world.engine().release(&receipt.id, None, sequence).await;
+        let Err(OperateError::NotPossible(text)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(text.contains("another event holds"), "{text}");
+    }
+    let two = Some("2".to_owned());
+    world
+        .engine()
+        .release(&receipt.id, None, two)
+        .await
+        .unwrap();
+    for id in [older.id, receipt.id] {
+        let status = world.engine().event(&id).await.unwrap().unwrap();
+        assert_eq!(status.state, EventState::Superseded);
+    }
 }
 
 #[tokio::test(start_paused = true)]
