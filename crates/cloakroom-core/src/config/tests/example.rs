@@ -33,6 +33,16 @@ fn the_documented_example_means_what_it_says() {
     );
     let audit = &config.subscriptions[&"audit".into()];
     assert!(audit.takes(&"shop".into()) && !audit.takes(&"cloakroom".into()));
+    let names = |of: Vec<&SecretRef>| of.into_iter().map(ToString::to_string).collect::<Vec<_>>();
+    let of_transfers = ["env:TRANSFERS_SECRET", "env:TRANSFERS_SECRET_OLD"];
+    let of_sources = names(config.source_secrets().collect());
+    assert_eq!(of_sources[0], "env:SHOPIFY_SECRET");
+    assert_eq!(of_sources[1..], of_transfers);
+    assert_eq!(
+        names(config.sink_secrets().collect()),
+        ["env:BILLING_SECRET"]
+    );
+    assert_eq!(config.secrets().count(), 5, "and the API's token");
     let billing = &config.subscriptions[&"billing".into()];
     assert!(!billing.takes(&"shop".into()));
     assert_eq!(

@@ -88,6 +88,9 @@ fn table() -> Vec<(&'static str, String)> {
     ("space_in_a_reference", "server: { admin_token: { env: hunter2 } }".into()),
     ("selector_slash", source("key: /data/id")),
     ("tag", "sources: !ref a\n".into()),
+    ("nothing_where_there_must_be_something", "claims: { max_payload: 0B, retention: 0s, url_ttl: 0s }\nsources:\n  shop:\n    order: { kind: dense, at: body:/n, gap: { after: 0s, max: 0 } }\n    ack: { delivered: { timeout: 0s } }\n    generation: 0\n    max_payload: 0B\n    read_timeout: 0s\n    body_timeout: 0s\nsubscriptions:\n  pulled: { sources: [shop], sink: { pull: { lease: 0s } }, retry: { base: 0s } }\n  sent: { sources: [shop], sink: { http: { url: 'https://a.example', timeout: 0s } } }\n  written: { sources: [shop], sink: { file: { path: '' } } }\nserver: { data_dir: '', max_in_flight: { requests: 0, bytes: 0B }, max_connections: 0, header_timeout: 0s, read_timeout: 0s, body_timeout: 0s }\n".into()),
+    ("no_fifo", subscription("sources: [shop]\n    sink: { sqs-fifo: { queue: 'https://sqs.eu-central-1.amazonaws.com/123456789012/orders' } }")),
+    ("our_headers", subscription("sources: [shop]\n    sink: { http: { url: 'https://a.example', headers: { Ce-Id: a, Webhook-Id: b, Host: c, X-Ce-Id: d } } }")),
     ("several_at_once", "claims: { retention: 1x }\nsources:\n  a: { key: x }\n  b: { ack: 1 }\nserver: { listen: here }\n".into()),
     ]
 }
@@ -111,12 +114,28 @@ fn mistakes_name_the_line_and_the_remedy() {
 fn every_mistake_has_a_place_and_a_remedy() {
     for (name, text) in table() {
         let problems = Config::parse(&text).unwrap_err();
+        assert_eq!(
+            (&problems).into_iter().count(),
+            problems.clone().into_vec().len()
+        );
+        assert_ne!(problems.iter().count(), 0, "{name}");
         for problem in &problems {
             assert!(
                 problem.line > 0 && problem.column > 0 && problem.hint.is_some(),
                 "{name}: {problem:?}"
             );
         }
+    }
+}
+
+#[test]
+fn what_is_just_allowed_is_taken() {
+    for text in [
+        "claims: { inline_max: 256KiB, above: 256KiB, url_ttl: 7d }".to_owned(),
+        subscription("sources: [shop]\n    sink: pull\n    retry: { base: 10m, max: 10m }"),
+        source("order: { kind: dense, at: body:/n, gap: { after: 1ms, max: 1 } }"),
+    ] {
+        super::config(&text);
     }
 }
 
