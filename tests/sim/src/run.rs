@@ -336,7 +336,7 @@ async fn in_time(
 
 fn unanswered(world: &World) -> Vec<Breach> {
     let open = world.open.load(Ordering::Relaxed);
-    let staged = world.staging.len();
+    let staged = world.staging.waiting();
     let text = format!("{open} providers have no answer, {staged} uploads are not taken in");
     let breach = (open > 0 || staged > 0).then(|| Breach::new(Kind::Stall, text));
     breach.into_iter().collect()

@@ -54,13 +54,8 @@ impl Staging {
     }
 
     /// How many uploads have not been taken in yet.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.lock().staged.len()
-    }
-
-    /// Whether all uploads have been taken in.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn put(&self, place: &str, webhook: &Arc<Webhook>) {

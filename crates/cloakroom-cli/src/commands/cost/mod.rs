@@ -1,6 +1,8 @@
 //! `cost`: what Cloakroom costs on AWS, before anything is put up.
 
+mod assumed;
 mod estimate;
+mod month;
 mod prices;
 #[cfg(test)]
 mod tests;
