@@ -1,5 +1,6 @@
 use super::config;
-use crate::config::Config;
+use crate::config::{Config, Source};
+use crate::id::SourceName;
 
 #[test]
 fn an_empty_file_and_a_bare_source_have_the_documented_defaults() {
@@ -20,6 +21,18 @@ subscriptions: { s: { sources: [demo], sink: { http: { url: 'https://a.example' 
     ] {
         assert_eq!(config(empty), config("sources: {}"), "{empty:?}");
     }
+    let source = &config(
+        "sources: { a: { verify: { scheme: github, secrets: [env:S] } }, b: { type: 'body:/t' } }",
+    )
+    .sources;
+    let event_type = |name: &str| source[&SourceName::from(name)].event_type();
+    assert_eq!(
+        event_type("a").unwrap().to_string(),
+        "header:X-GitHub-Event"
+    );
+    assert_eq!(event_type("b").unwrap().to_string(), "body:/t");
+    let name = SourceName::from("shop");
+    assert_eq!(Source::default_event_type(&name), "cloakroom.shop.received");
     let (built, read) = (Config::default(), config(""));
     assert_eq!(
         (built.claims.store(), &built.server),

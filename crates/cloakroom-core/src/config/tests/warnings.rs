@@ -40,3 +40,35 @@ subscriptions:
         assert_eq!(shown(&text), "");
     }
 }
+
+/// Deliveries to them are refused: it is better to hear of that beforehand.
+#[test]
+fn private_addresses_are_named_whatever_they_are_written_like() {
+    for (host, is_private) in [
+        ("localhost", true),
+        ("LOCALHOST", true),
+        ("a.localhost", true),
+        ("localhost.example", false),
+        ("127.0.0.2", true),
+        ("10.1.2.3", true),
+        ("172.16.0.1", true),
+        ("192.168.0.1", true),
+        ("169.254.169.254", true),
+        ("0.0.0.0", true),
+        ("8.8.8.8", false),
+        ("[::1]", true),
+        ("[::]", true),
+        ("[fd00::1]", true),
+        ("[fe80::1]", true),
+        ("[::ffff:10.0.0.1]", true),
+        ("[2001:4860:4860::8888]", false),
+    ] {
+        let text = format!(
+            "sources: {{ a: }}\nsubscriptions: {{ s: {{ sources: [a], sink: {{ http: {{ url: 'https://{host}/' }} }} }} }}"
+        );
+        let warnings = config(&text).warnings();
+        let mut paths = warnings.iter().map(|warning| warning.path.as_str());
+        let is_named = paths.any(|path| path == "subscriptions.s.sink.http.url");
+        assert_eq!(is_named, is_private, "{host}");
+    }
+}
