@@ -370,7 +370,7 @@ mod tests {
         let long = "y".repeat(200_000);
         for before in [0, 1_000, 70_000, 200_000] {
             let before = "x".repeat(before);
-            let body = format!("p={before}&key=a+b%26c&q={long}&key=other&n=7&data/id=no");
+            let body = format!("p={before}&key=a+b%26c&q={long}&key=other&data/id=no&n=7");
             assert_eq!(
                 find(FORM, None, body.as_bytes()).await,
                 some(["", "a b&c", "7", "x y", "now"])
