@@ -200,7 +200,12 @@ impl Protocol {
         let seen = &mut state.seen;
         let before = state.entries.range(..position.clone());
         let mut before = before.filter(|(_, entry)| is_for_it(entry.content));
-        if before.any(|(at, _)| !seen.taken.contains(at) && !seen.dead.contains(at)) {
+        let is_over = |at| {
+            [&seen.taken, &seen.dead, &seen.was_dead]
+                .iter()
+                .any(|set| set.contains(at))
+        };
+        if before.any(|(at, _)| !is_over(at)) {
             seen.wrong.insert(Wrong::SentTooEarly);
         }
         if !seen.taken.insert(position.clone()) {
@@ -264,7 +269,8 @@ impl Protocol {
                     return;
                 }
                 state.seen.settled.clear();
-                state.seen.dead.clear();
+                let dead = std::mem::take(&mut state.seen.dead);
+                state.seen.was_dead.extend(dead);
                 self.change(
                     state,
                     Cursor {

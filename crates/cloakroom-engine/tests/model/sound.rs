@@ -252,6 +252,22 @@ fn an_operator_of_one_process() {
 }
 
 #[test]
+fn an_operator_replays_while_a_send_is_under_way() {
+    check(
+        "two deliverers, two events, a failure, two acts of an operator",
+        Protocol {
+            budget: Budget {
+                failures: 1,
+                acts: 2,
+                ..Budget::default()
+            },
+            reaches: &[REPEATED, SKIPPED, REPLAYED],
+            ..delivering(2)
+        },
+    );
+}
+
+#[test]
 fn doorbells_alone_are_enough_while_none_is_lost() {
     check(
         "nothing fails, and nobody sweeps",

@@ -284,6 +284,9 @@ pub(crate) struct Seen {
     pub(crate) settled: BTreeSet<Position>,
     /// Dead letters.
     pub(crate) dead: BTreeSet<Position>,
+    /// What was one before a replay: a send that was under way then may still arrive. That the cursor passes only what is
+    /// settled or dead since then is a property of its own.
+    pub(crate) was_dead: BTreeSet<Position>,
     /// Whether something happened that lets a consumer see again what it had acknowledged.
     pub(crate) excused: bool,
     /// Whether a late event was placed, a gap passed over, a stream parked, an event sent twice: so that no property
