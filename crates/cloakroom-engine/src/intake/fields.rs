@@ -56,15 +56,6 @@ impl Compiled {
             pointers,
         }
     }
-
-    /// Their values in a form.
-    fn in_form(&self, body: impl BufRead) -> Vec<Option<Scalar>> {
-        let found = from_form(&self.pointers, body);
-        found
-            .into_iter()
-            .map(|text| text.map(Scalar::Text))
-            .collect()
-    }
 }
 
 /// Every selector of a source. Of several for one field the first that finds something wins.
@@ -119,7 +110,7 @@ impl Fields {
         let scalars = if wanted.pointers.is_empty() {
             Vec::new()
         } else if is_form(&self.content_type) {
-            wanted.in_form(body)
+            from_form(&wanted.pointers, body)
         } else {
             wanted.json.extract_slice(body).unwrap_or_default()
         };
@@ -177,7 +168,7 @@ impl Extraction {
                 current: Bytes::new(),
             };
             let scalars = if is_form {
-                wanted.in_form(BufReader::new(body))
+                from_form(&wanted.pointers, BufReader::new(body))
             } else {
                 wanted.json.extract_prefix(body).unwrap_or_default()
             };
@@ -233,28 +224,23 @@ fn in_head(selector: &Selector, headers: &dyn Headers, query: &str) -> Value {
     })
 }
 
-/// A form's fields, by their names as one-step pointers (`body:/CallSid`): of several of one name the first.
-fn from_form(pointers: &[JsonPointer], mut body: impl BufRead) -> Vec<Option<String>> {
-    let name = |pointer: &JsonPointer| {
-        let mut steps = pointer.steps();
-        let name = steps.next().map(ToOwned::to_owned);
-        name.filter(|_| steps.next().is_none())
-    };
-    let names: Vec<Option<String>> = pointers.iter().map(name).collect();
+/// A form's fields, by their names as one-step pointers (`body:/CallSid`): of several of one name the first that is not too
+/// long.
+fn from_form(pointers: &[JsonPointer], mut body: impl BufRead) -> Vec<Option<Scalar>> {
+    let names: Vec<Option<&str>> = pointers.iter().map(one_step).collect();
     let mut found = vec![None; names.len()];
-    let mut pair = Vec::new();
-    let is_open = |found: &[Option<String>]| {
+    let is_open = |found: &[Option<Scalar>]| {
         let mut each = names.iter().zip(found);
         each.any(|(name, value)| name.is_some() && value.is_none())
     };
+    let mut pair = Vec::new();
     while is_open(&found) {
         pair.clear();
-        let limited = body
-            .by_ref()
-            .take(FORM_FIELD_MAX)
-            .read_until(b'&', &mut pair);
-        let Ok(1..) = limited else { break };
-        if pair.last() != Some(&b'&') && pair.len() as u64 == FORM_FIELD_MAX {
+        let mut field = body.by_ref().take(FORM_FIELD_MAX);
+        let Ok(1..) = field.read_until(b'&', &mut pair) else {
+            break;
+        };
+        if field.limit() == 0 && !pair.ends_with(b"&") {
             if body.skip_until(b'&').is_err() {
                 break;
             }
@@ -262,13 +248,18 @@ fn from_form(pointers: &[JsonPointer], mut body: impl BufRead) -> Vec<Option<Str
         }
         for (key, value) in form_urlencoded::parse(&pair) {
             for (name, slot) in names.iter().zip(&mut found) {
-                if slot.is_none() && name.as_deref() == Some(&*key) {
-                    *slot = Some(value.clone().into_owned());
+                if slot.is_none() && *name == Some(&*key) {
+                    *slot = Some(Scalar::Text(value.clone().into_owned()));
                 }
             }
         }
     }
     found
+}
+
+fn one_step(pointer: &JsonPointer) -> Option<&str> {
+    let mut steps = pointer.steps();
+    steps.next().filter(|_| steps.next().is_none())
 }
 
 fn is_form(content_type: &str) -> bool {

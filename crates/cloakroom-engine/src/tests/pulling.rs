@@ -299,6 +299,23 @@ async fn what_it_does_not_want_is_settled_by_looking_for_what_it_wants() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_that_was_passed_over_for_an_unwanted_one_is_not_said_to_be_delivered() {
+    let world = World::new()
+        .source(version("orders"))
+        .subscribe(pull("sync").filter(json!({"type": ["wanted"]})))
+        .start()
+        .await;
+    let wanted = world.accept([order("A", 1).kind("wanted")]).await.remove(0);
+    world.accept([order("A", 2)]).await;
+    world.until_head("A", "2").await;
+    assert!(fetch(&world, 5).await.events.is_empty());
+    let cursor = world.cursor("sync", "A").unwrap();
+    assert!(cursor.position.is_some_and(|at| wanted.position < Some(at)));
+    let status = world.engine().event(&wanted.id).await.unwrap().unwrap();
+    assert_eq!(status.subscriptions, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_letter_of_a_subscription_that_fetches_now_is_fetched_before_what_follows() {
     let sent = Script::new();
     sent.replies("A", [Reply::Fail]);
