@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::faults::Op;
 use super::sim::{pass, until};
 use super::sink::{Reply, Script};
-use super::world::{World, dense, order, push, secs};
+use super::world::{World, dense, order, push, secs, stream};
 use crate::operate::ReplayFrom;
+use crate::ports::Write;
+use crate::record::Record;
 
 async fn world(billing: &Arc<Script>) -> (World, Arc<Script>) {
     let told = Script::new();
@@ -61,6 +64,32 @@ async fn every_event_of_a_batch_is_told() {
     let mut sorted = expected.clone();
     sorted.sort_unstable();
     assert_eq!(events, sorted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_twice_because_two_streams_tell_at_once() {
+    let billing = Script::new();
+    let (world, told) = world(&billing).await;
+    let settles_a = |write: &Write| match write {
+        Write::Create(Record::Cursor(cursor))
+        | Write::Replace {
+            record: Record::Cursor(cursor),
+            ..
+        } => cursor.stream == stream("A"),
+        _ => false,
+    };
+    let gate = world
+        .faults
+        .hold(move |op| matches!(op, Op::Transact(writes) if writes.iter().any(settles_a)));
+    world.accept([order("A", 1)]).await;
+    gate.until_reached().await;
+    world.accept([order("B", 1)]).await;
+    told.until_taken(1).await;
+    gate.open();
+    told.until_taken(2).await;
+    pass(secs(60)).await;
+    assert_eq!(billing.taken_in_all().len(), 2);
+    assert_eq!(told.taken_in_all().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
